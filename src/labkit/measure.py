@@ -1,0 +1,66 @@
+"""Seconds and bytes, measured so that they mean something."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Repeated measurements of one thing, in `unit`."""
+
+    median: float
+    spread: float
+    """Largest minus smallest."""
+    repeats: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} {self.unit} (spread {self.spread:.2g}, {self.repeats} runs)"
+
+
+def seconds(
+    function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1
+) -> Measurement:
+    """Time `function`, after `warmup` calls that do not count.
+
+    Before the clock is read, work that the function left on a GPU is waited for.
+
+    Parameters
+    ----------
+    function
+        Called without arguments, ``warmup + repeats`` times.
+    repeats
+        How many calls are timed, at least 1.
+    """
+    if repeats < 1 or warmup < 0:
+        raise ValueError(f"repeats is {repeats} and warmup {warmup}: too few")
+    for _ in range(warmup):
+        function()
+    times = []
+    for _ in range(repeats):
+        _synchronize()
+        begin = time.perf_counter()
+        function()
+        _synchronize()
+        times.append(time.perf_counter() - begin)
+    return Measurement(statistics.median(times), max(times) - min(times), repeats, "s")
+
+
+def peak_memory() -> int:
+    """Return the most memory this process has held so far, in bytes (not on Windows)."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _synchronize() -> None:
+    torch, tf = sys.modules.get("torch"), sys.modules.get("tensorflow")
+    if torch and torch.cuda.is_available():
+        torch.cuda.synchronize()
+    if tf and tf.config.list_physical_devices("GPU"):
+        tf.test.experimental.sync_devices()

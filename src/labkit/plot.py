@@ -1,0 +1,162 @@
+"""Figures in one house style, each with a text alternative and a digest of what it draws.
+
+nbval does not compare pictures, so each figure's plain text carries a digest of its data: a
+changed figure fails the test. The same text is what a screen reader reads.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+COLORS = {"pytorch": "#b8400e", "tensorflow": "#1a5fb4", "other": "#4b5563"}
+
+
+class Shown:
+    """A finished figure; a notebook shows it when it ends a cell."""
+
+    def __init__(self, figure: Figure, alt: str, data: Sequence[ArrayLike]) -> None:
+        self.alt = alt
+        self.digest = digest(*data)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+        self.png = buffer.getvalue()
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        plain = f"[{self.alt} (data {self.digest})]"
+        return {"image/png": self.png, "text/plain": plain}, {"image/png": {"alt": self.alt}}
+
+
+def digest(*data: ArrayLike) -> str:
+    """Return eight letters that stand for the data, each value rounded to six digits."""
+    mark = hashlib.sha256()
+    for values in data:
+        array = np.round(np.asarray(values, float), 6) + 0.0  # + 0.0 makes -0.0 a 0.0
+        mark.update(str(array.shape).encode() + array.tobytes())
+    return mark.hexdigest()[:8]
+
+
+def curves(
+    series: Mapping[str, ArrayLike] | ArrayLike,
+    *,
+    x: str = "step",
+    y: str = "loss",
+    log: bool = False,
+    title: str | None = None,
+) -> Shown:
+    """Draw one or more curves over their index.
+
+    Parameters
+    ----------
+    series
+        Name to values; or the values alone.
+    x, y
+        What the axes show.
+    log
+        Whether the vertical axis is logarithmic.
+    """
+    lines = dict(series) if isinstance(series, Mapping) else {y: series}
+    values = {name: np.asarray(v, float) for name, v in lines.items()}
+    with _figure(6.4, 3.2) as (figure, axes):
+        for name, line in values.items():
+            color = COLORS.get(name.lower())
+            axes.plot(np.arange(1, len(line) + 1), line, label=name, color=color, lw=1.5)
+        axes.set(xlabel=x, ylabel=y, title=title, yscale="log" if log else "linear")
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(values) > 1:
+            axes.legend(frameon=False)
+    alt = f"Line chart of {y} over {x}: " + "; ".join(
+        f"{name + ' ' if len(values) > 1 else ''}{_course(line)}" for name, line in values.items()
+    )
+    return Shown(figure, alt, list(values.values()))
+
+
+def _course(line: NDArray[np.float64]) -> str:
+    low, high = np.nanmin(line), np.nanmax(line)
+    return (
+        f"from {line[0]:.3g} to {line[-1]:.3g} in {len(line)} points, "
+        f"lowest {low:.3g}, highest {high:.3g}"
+    )
+
+
+def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Shown:
+    """Draw a confusion matrix: rows are what a picture shows, columns what was answered.
+
+    Parameters
+    ----------
+    matrix
+        (classes, classes) counts.
+    """
+    counts = np.asarray(matrix, int)
+    if counts.shape != (len(classes), len(classes)):
+        raise ValueError(f"the matrix has shape {counts.shape}, the classes are {len(classes)}")
+    with _figure(4.6, 4.2) as (figure, axes):
+        # The diagonal is large and known: shade by the mistakes, which the reader looks for.
+        mistakes = counts - np.diag(np.diag(counts))
+        axes.imshow(mistakes, cmap="Oranges", vmax=max(1, mistakes.max()) * 1.4)
+        for row, column in np.ndindex(*counts.shape):
+            if counts[row, column]:
+                weight = "normal" if row == column else "bold"
+                axes.text(
+                    column, row, counts[row, column], ha="center", va="center", weight=weight
+                )
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(xlabel="answered", ylabel="shown")
+    off = [(mistakes[i, j], classes[i], classes[j]) for i, j in np.argwhere(mistakes)]
+    worst = "; ".join(f"{n} × {a} taken for {b}" for n, a, b in sorted(off, reverse=True)[:3])
+    alt = (
+        f"Confusion matrix of {len(classes)} classes: {int(np.trace(counts))} of "
+        f"{int(counts.sum())} right" + (f"; most frequent mistakes: {worst}" if worst else "")
+    )
+    return Shown(figure, alt, [counts])
+
+
+def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> Shown:
+    """Show pictures with a title each.
+
+    Parameters
+    ----------
+    images
+        (n, height, width, channels) grey values or colours from 0 to 1.
+    titles
+        One for each picture.
+    """
+    grid = np.asarray(images, float)
+    if grid.ndim != 4 or len(grid) != len(titles):
+        raise ValueError(
+            f"images have shape {grid.shape} and there are {len(titles)} titles; "
+            "they must be (n, height, width, channels), with n titles"
+        )
+    columns = min(columns, len(grid))
+    rows = -(-len(grid) // columns)
+    with _figure(0.95 * columns, 1.2 * rows, rows, columns) as (figure, axes):
+        for place, ax in enumerate(np.ravel(axes)):
+            ax.axis("off")
+            if place < len(grid):
+                picture = grid[place]
+                grey = picture.shape[-1] == 1
+                ax.imshow(picture[..., 0] if grey else picture, cmap="gray_r", vmin=0, vmax=1)
+                ax.set_title(titles[place], fontsize=9)
+    alt = f"{len(grid)} pictures, titled: {', '.join(t.replace(chr(10), ' ') for t in titles)}"
+    return Shown(figure, alt, [grid])
+
+
+@contextmanager
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1
+) -> Iterator[tuple[Figure, Axes | Any]]:
+    import matplotlib
+
+    style = {"font.size": 10, "axes.titlesize": 11, "axes.grid": False, "svg.hashsalt": "labkit"}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots(rows, columns)

@@ -1,0 +1,181 @@
+"""Records: what a lab found out, as a file. The one format that both wings of labkit share.
+
+A record holds three parts: ``machine`` (where), ``exact`` (losses, accuracies, counts: the same
+on every run) and ``measured`` (what a clock or a memory gauge said: median, spread, repeats).
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from labkit.files import write_whole
+from labkit.measure import Measurement
+
+SCHEMA = 1
+PACKAGES = ("torch", "tensorflow", "tensorflow-cpu", "keras", "numpy")
+PARTS = {"schema", "chapter", "framework", "machine", "exact", "measured"}
+TOLERANCE = 1e-12
+"""Two numbers of an ``exact`` part that differ by less than this, relatively, are the same
+result: another processor rounds the last digits of a float64 otherwise."""
+
+
+class RecordError(ValueError):
+    """A record that breaks the format; the message names file and field."""
+
+
+def folder() -> Path:
+    """Return where this process writes records: ``LABKIT_RECORDS``, or the user's own folder."""
+    setting = os.environ.get("LABKIT_RECORDS")
+    return Path(setting) if setting else platformdirs.user_data_path("labkit") / "evidence"
+
+
+def write(
+    chapter: str,
+    framework: str,
+    device: str = "cpu",
+    *,
+    exact: Mapping[str, Any] | None = None,
+    measured: Mapping[str, Any] | None = None,
+) -> Path:
+    """Add results to the record of one lab, and return its file.
+
+    Parameters
+    ----------
+    exact
+        Name to number, string, or (nested) list or array of numbers; finite.
+    measured
+        Name to `labkit.measure.Measurement`.
+
+    Raises
+    ------
+    RecordError
+        When a value is of another kind, or not finite.
+    """
+    path = folder() / device / f"{chapter}.{framework}.json"
+    old = read(path) if path.is_file() else {}
+    content = {
+        "schema": SCHEMA,
+        "chapter": chapter,
+        "framework": framework,
+        "machine": machine(device),
+        "exact": {**old.get("exact", {}), **{k: _plain(k, v) for k, v in (exact or {}).items()}},
+        "measured": {
+            **old.get("measured", {}),
+            **{k: _measurement(k, v) for k, v in (measured or {}).items()},
+        },
+    }
+    write_whole(path, dumps(content))
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a record and check its form.
+
+    Raises
+    ------
+    RecordError
+        When the file is no JSON, has other parts than the format's, or another schema.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{path} cannot be read as a record ({error}); delete it and run the lab again"
+        ) from error
+    if not isinstance(content, dict) or set(content) != PARTS or content["schema"] != SCHEMA:
+        raise RecordError(
+            f"{path} is not a record of schema {SCHEMA}; delete it and run the lab again"
+        )
+    return content
+
+
+def dumps(content: Mapping[str, Any]) -> str:
+    """Return a record as text: keys in order, one line for each list of numbers."""
+    rows = {k: dict(v) if isinstance(v, Mapping) else v for k, v in content.items()}
+    lists: dict[str, str] = {}
+    for part in ("exact", "measured"):
+        for name, value in rows[part].items():
+            if isinstance(value, list):
+                token = f"@{part}.{name}@"
+                lists[json.dumps(token)] = json.dumps(value)
+                rows[part][name] = token
+    text = json.dumps(rows, indent=1, ensure_ascii=False)
+    for token, value in lists.items():
+        text = text.replace(token, value)
+    return text + "\n"
+
+
+def same(first: Any, second: Any) -> bool:
+    """Say whether two ``exact`` parts hold the same results, see `TOLERANCE`."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, float) and isinstance(second, float):
+        return abs(first - second) <= TOLERANCE * max(abs(first), abs(second))
+    return type(first) is type(second) and first == second
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Describe this machine and the versions of what runs on it."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "device": _gpu() if device == "cuda" else _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return `value` as JSON holds it, or say what is wrong with it."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(name, v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        raise RecordError(f"exact.{name} holds {value}: a record holds finite numbers")
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise RecordError(
+        f"exact.{name} is a {type(value).__name__}; a record holds numbers, strings and lists"
+    )
+
+
+def _measurement(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Measurement):
+        raise RecordError(f"measured.{name} must be a labkit.measure.Measurement")
+    return {
+        "median": value.median,
+        "spread": value.spread,
+        "repeats": value.repeats,
+        "unit": value.unit,
+    }

@@ -1,0 +1,192 @@
+"""The first line of every lab: seeds, threads, quiet logs, device and profile."""
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from packaging.requirements import Requirement
+
+from labkit import record
+
+FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
+PACKAGES = {"pytorch": ("torch",), "tensorflow": ("tensorflow", "keras")}
+SEED = 0
+
+
+class MissingFrameworkError(ImportError):
+    """The lab's framework is not installed, or is older than the lab needs."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a lab knows about where it runs. Made by `start`."""
+
+    chapter: str
+    framework: str
+    profile: str
+    """``"cpu"`` or ``"gpu"``: how large the lab's data and models are."""
+    device: str
+    """``"cpu"`` or ``"cuda"``, as PyTorch names it."""
+    threads: int | None
+    """Threads the framework computes with; None leaves the choice to it."""
+    seed: int
+    scratch: Path
+    """A folder for the lab's files, deleted when Python ends."""
+
+    def record(
+        self,
+        *,
+        exact: Mapping[str, Any] | None = None,
+        measured: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note results of this lab; see `labkit.record.write`."""
+        record.write(self.chapter, self.framework, self.device, exact=exact, measured=measured)
+
+
+def start(chapter: str, framework: str) -> Session:
+    """Prepare this Python process for a lab and print one line that says so.
+
+    Seeds Python, NumPy and the framework; makes the framework's operations deterministic; keeps
+    TensorFlow's start-up log quiet; and, in the ``cpu`` profile, computes with one thread, so
+    that two notebooks can run side by side and every processor gives the same digits.
+
+    Two environment variables change that: ``LABKIT_PROFILE`` (``cpu`` or ``gpu``) and
+    ``LABKIT_THREADS`` (a number).
+
+    Parameters
+    ----------
+    chapter
+        The chapter's name, such as ``"first-network"``.
+    framework
+        ``"pytorch"`` or ``"tensorflow"``.
+
+    Raises
+    ------
+    MissingFrameworkError
+        When the framework is missing or too old; the message says how to get it.
+    ValueError
+        When the framework's name or an environment variable is not one of the known values.
+    """
+    if framework not in FRAMEWORKS:
+        raise ValueError(f"framework is {framework!r}; it must be one of {', '.join(FRAMEWORKS)}")
+    for package in PACKAGES[framework]:
+        _demand(package)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    random.seed(SEED)
+    np.random.seed(SEED)
+    begin = _start_torch if framework == "pytorch" else _start_tensorflow
+    profile, device, threads = begin()
+    # The object lives as long as the process; its finalizer removes the folder.
+    folder = tempfile.TemporaryDirectory(prefix=f"labkit-{chapter}-")
+    _scratch.append(folder)
+    print(f"{chapter} in {FRAMEWORKS[framework]}: {profile} profile, seed {SEED}")
+    return Session(chapter, framework, profile, device, threads, SEED, Path(folder.name))
+
+
+_scratch: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _start_torch() -> tuple[str, str, int | None]:
+    import torch
+
+    profile = _profile(torch.cuda.is_available())
+    threads = _threads(profile)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(SEED)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return profile, "cuda" if profile == "gpu" else "cpu", threads
+
+
+def _start_tensorflow() -> tuple[str, str, int | None]:
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import tensorflow as tf
+
+    profile = _profile(bool(tf.config.list_physical_devices("GPU")))
+    threads = _threads(profile)
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if profile == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    tf.config.experimental.enable_op_determinism()
+    return profile, "cuda" if profile == "gpu" else "cpu", threads
+
+
+def _profile(has_gpu: bool) -> str:
+    profile = os.environ.get("LABKIT_PROFILE") or ("gpu" if has_gpu else "cpu")
+    if profile not in ("cpu", "gpu"):
+        raise ValueError(f"LABKIT_PROFILE is {profile!r}; set it to cpu or gpu, or unset it")
+    if profile == "gpu" and not has_gpu:
+        raise ValueError(
+            "LABKIT_PROFILE is gpu, but the framework sees no CUDA device here; unset it, "
+            "or run `labkit doctor` to see what is missing"
+        )
+    return profile
+
+
+def _threads(profile: str) -> int | None:
+    setting = os.environ.get("LABKIT_THREADS")
+    if setting is None:
+        return 1 if profile == "cpu" else None
+    if not setting.isdigit() or int(setting) < 1:
+        raise ValueError(f"LABKIT_THREADS is {setting!r}; set it to a whole number from 1 up")
+    return int(setting)
+
+
+def bounds(package: str) -> Requirement | None:
+    """Return the version bounds of `package` from labkit's own metadata, None without any.
+
+    They stand in ``pyproject.toml`` alone.
+    """
+    for text in requires("labkit") or []:
+        requirement = Requirement(text)
+        if requirement.name in (package, f"{package}-cpu"):
+            return requirement
+    return None
+
+
+def installed(package: str) -> str | None:
+    """Return the version of `package` (or of its ``-cpu`` build) here, None when it is missing."""
+    for name in (package, f"{package}-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _demand(package: str) -> None:
+    found, wanted = installed(package), bounds(package)
+    specifier = wanted.specifier if wanted else ""
+    mend = "Install it with: pip install 'labkit[cpu]' (or 'labkit[gpu]'), then restart the kernel."
+    if found is None:
+        raise MissingFrameworkError(
+            f"This lab needs {package}{specifier}, which is not installed for {sys.executable}. "
+            + mend
+        )
+    if wanted is None or wanted.specifier.contains(found, prereleases=True):
+        return
+    newest = max(
+        (s.version for s in wanted.specifier if s.operator.startswith(">")), default="0"
+    )
+    if Requirement(f"x>={newest}").specifier.contains(found, prereleases=True):
+        # A newer release only informs: the lab may still run, and says where it was tried.
+        print(
+            f"note: {package} {found} is newer than the {specifier} this lab was tried with",
+            file=sys.stderr,
+        )
+        return
+    raise MissingFrameworkError(
+        f"This lab needs {package}{specifier}; {found} is too old. " + mend
+    )
