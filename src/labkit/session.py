@@ -4,7 +4,8 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -107,8 +108,10 @@ def _start_torch() -> tuple[str, str, int | None]:
 
 def _start_tensorflow() -> tuple[str, str, int | None]:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import tensorflow as tf
+    with _quiet():
+        import tensorflow as tf
 
+        tf.config.list_physical_devices()
     profile = _profile(bool(tf.config.list_physical_devices("GPU")))
     threads = _threads(profile)
     if threads:
@@ -121,6 +124,21 @@ def _start_tensorflow() -> tuple[str, str, int | None]:
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
     return profile, "cuda" if profile == "gpu" else "cpu", threads
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what C code writes to stderr: TensorFlow logs while it is imported, whatever its
+    log level is. Python's own errors still reach the reader."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _profile(has_gpu: bool) -> str:

@@ -1,0 +1,261 @@
+"""The `labkit` command."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from labkit import session
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Make and run the course's labs. `labkit doctor` says what runs on this machine; "
+    "`labkit run` weaves the chapters into notebooks and executes those that are stale.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Chapters = Annotated[
+    list[str] | None, typer.Argument(help="Names of chapters, such as first-network; all if none.")
+]
+Framework = Annotated[
+    str | None, typer.Option(help="Only this twin: pytorch or tensorflow.", show_default=False)
+]
+
+
+def main() -> None:
+    """Run the command; a failure a person can mend is one message and exit code 1."""
+    with _errors():
+        app()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("[red]stopped[/]; nothing is half-written")
+        sys.exit(130)
+    except Exception as error:
+        # The press may not be installed, so its errors are known by name.
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if not kinds & {"SourceError", "RunError", "WriteError", "RecordError"}:
+            raise
+        err.print("[red]error:[/] ", end="")
+        err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what runs on this machine, and how to get the rest.
+
+    Exit code 1 when neither framework can be used.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "what", "here", "for the rest"):
+        table.add_column(title, overflow="fold")
+    usable = 0
+    python_ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    _row(table, python_ok, "Python", platform.python_version(), "install Python 3.11 to 3.13")
+    for framework, packages in session.PACKAGES.items():
+        for package in packages:
+            found, bounds = session.installed(package), session.bounds(package)
+            fits = bool(found and bounds and bounds.specifier.contains(found, prereleases=True))
+            wanted = f"pip install 'labkit[cpu]' ({package}{bounds.specifier if bounds else ''})"
+            _row(table, fits, package, found or "missing", wanted)
+        usable += all(session.installed(p) for p in packages)
+        if session.installed(packages[0]):
+            _row(table, True, f"{session.FRAMEWORKS[framework]} devices", _devices(framework), "")
+    tools = {
+        "C++ compiler": (("g++", "clang++"), "apt install g++, or xcode-select --install"),
+        "graphviz": (("dot",), "apt install graphviz, or brew install graphviz"),
+        "Chromium": (
+            ("chromium", "chromium-browser", "google-chrome"),
+            "apt install chromium; `make test` skips the browser's tests without one",
+        ),
+        "git": (("git",), "apt install git"),
+    }
+    for name, (programs, mend) in tools.items():
+        path = next((p for p in map(shutil.which, programs) if p), None)
+        _row(table, path is not None, name, path or "missing", mend)
+    book = importlib.util.find_spec("jupyter_book") is not None
+    _row(table, book, "Jupyter Book", "there" if book else "missing", "pip install 'labkit[book]'")
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    _row(table, free > 5, "disk", f"{free:.0f} GiB free", "5 GiB are comfortable")
+    out.print(table)
+    if not usable:
+        err.print("[red]error:[/] neither framework is installed: pip install 'labkit\\[cpu]'")
+        raise typer.Exit(1)
+
+
+def _row(table: Table, good: bool, name: str, here: str, mend: str) -> None:
+    table.add_row("[green]✓[/]" if good else "[red]✗[/]", name, here, "" if good else mend)
+
+
+def _devices(framework: str) -> str:
+    """Ask a framework for its devices, in a process of its own: importing one takes seconds."""
+    code = {
+        "pytorch": "import torch; print(*['cpu', *(torch.cuda.get_device_name(i) "
+        "for i in range(torch.cuda.device_count()))], sep=', ')",
+        "tensorflow": "import tensorflow as tf; print(*[d.device_type.lower() "
+        "for d in tf.config.list_physical_devices()], sep=', ')",
+    }[framework]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=False,
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        return f"cannot be imported: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+    return lines[-1]
+
+
+@app.command()
+def weave(chapters: Chapters = None, framework: Framework = None) -> None:
+    """Make the notebooks of chapters without running them.
+
+    Outputs stay where the code is unchanged; a notebook whose code has changed loses them until
+    the next `labkit run`. Notebooks edited by hand are never overwritten.
+    """
+    from labkit.press import run as press
+
+    for job in press.plan(*_chosen(chapters, framework)):
+        written = press.write_woven(job)
+        state = "woven" if written else "unchanged"
+        out.print(f"{job.label}: {state}" + (", to be run" if job.stale else ""))
+
+
+@app.command()
+def run(
+    chapters: Chapters = None,
+    framework: Framework = None,
+    jobs: Annotated[int, typer.Option(help="How many run at a time; 0: one a core.")] = 0,
+    force: Annotated[bool, typer.Option(help="Run what is not stale, too.")] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Take new timings, one notebook at a time; runs all it is given.")
+    ] = False,
+) -> None:
+    """Weave chapters and execute the notebooks that are stale.
+
+    A notebook is written when it has run to its end, never before. Timings are kept from the last
+    run with `--measure`, so that running again changes no byte.
+    """
+    from labkit.press import run as press
+
+    root, loaded, frameworks = _chosen(chapters, framework)
+    planned = press.plan(root, loaded, frameworks)
+    stale = [j for j in planned if j.stale or force or measure]
+    for job in planned:
+        if job not in stale:
+            press.write_woven(job)
+    if not stale:
+        out.print(f"{len(planned)} notebooks, none stale")
+        return
+    with _progress() as report:
+        written = press.run(
+            root, stale, parallel=jobs or os.cpu_count() or 1, measure=measure, report=report
+        )
+    changed = ", ".join(str(p.relative_to(root)) for p in written) or "nothing new"
+    out.print(f"{len(stale)} notebooks run; written: {changed}", soft_wrap=True)
+
+
+@app.command()
+def take(
+    notebook: Annotated[Path, typer.Argument(help="A notebook in labs/, edited in JupyterLab.")],
+) -> None:
+    """Bring edits made in a woven notebook home into its chapter."""
+    from labkit.files import write_whole
+    from labkit.press import weave as press
+
+    root = _root(notebook.resolve().parent if notebook.exists() else Path.cwd())
+    file, text, edited = press.take(notebook, root)
+    write_whole(file, text)
+    shown = os.path.relpath(file)
+    if edited:
+        out.print(f"{edited} cells taken into {shown}; now `labkit run` weaves both twins")
+    else:
+        out.print(f"no edits in {notebook}; {shown} is unchanged")
+
+
+def _root(start: Path) -> Path:
+    """Return the course's folder: the nearest one upwards with a `_config.yml`."""
+    return next((p for p in (start, *start.parents) if (p / "_config.yml").is_file()), start)
+
+
+def _chosen(
+    names: list[str] | None, framework: str | None
+) -> tuple[Path, list["chapter.Chapter"], list[str]]:  # type: ignore[name-defined]  # noqa: F821
+    try:
+        from labkit.press import chapter
+        from labkit.press.source import SourceError, did_you_mean
+    except ModuleNotFoundError as error:
+        err.print(f"[red]error:[/] {error.name} is missing: pip install 'labkit\\[book]'")
+        raise typer.Exit(1) from error
+
+    root = _root(Path.cwd())
+    files = {f.stem: f for f in chapter.chapters(root)}
+    if not files:
+        raise SourceError(
+            root / "chapters", None, "holds no chapter; run this in the course's own folder"
+        )
+    for name in names or []:
+        if name not in files:
+            raise SourceError(
+                root / "chapters", None, f"no chapter {name!r}; {did_you_mean(name, files)}"
+            )
+    if framework not in (None, *chapter.FRAMEWORKS):
+        raise typer.BadParameter(f"{framework!r}; it must be pytorch or tensorflow")
+    loaded = [chapter.load(files[n]) for n in (names or files)]
+    return root, loaded, [framework] if framework else list(chapter.FRAMEWORKS)
+
+
+@contextmanager
+def _progress() -> Iterator["press.Report"]:  # type: ignore[name-defined]  # noqa: F821
+    """Progress bars in a terminal, plain lines elsewhere."""
+    if not out.is_terminal:
+
+        def line(label: str, done: int, total: int, state: str) -> None:
+            if state != "running":
+                out.print(f"{label}: {state}" + (f", {total} cells" if state == "done" else ""))
+
+        yield line
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    with Progress(*columns, TimeElapsedColumn(), console=out) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def bar(label: str, done: int, total: int, state: str) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total)
+            bars.update(tasks[label], completed=done)
+
+        yield bar
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,355 @@
+"""A chapter's source: front matter, prose, and cells grouped into steps and exercises."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import yaml
+
+from labkit.press.source import SourceError, did_you_mean
+
+FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
+ROLES = ("exercise", "solution", "check", "wrong")
+TAGS = {*FRAMEWORKS, *ROLES, "solo", "measured", "hide-input"}
+DIFFICULTIES = ("beginner", "intermediate", "advanced")
+OPTIONS = {"tags", "step", "mystnb"}
+WIDTH = 64
+"""Columns of code that two columns of the book show without scrolling."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The ``lab:`` part of a chapter's front matter."""
+
+    name: str
+    read: int
+    """Minutes to read."""
+    run: int
+    """Minutes to run."""
+    difficulty: str
+    needs: dict[str, str] = field(default_factory=dict)
+    """What the lab needs beyond the two frameworks: module to pip requirement."""
+    claims: tuple[str, ...] = ()
+    """Topics whose claims stand at the chapter's head."""
+
+
+@dataclass
+class Cell:
+    """One cell of a chapter, as written."""
+
+    kind: str
+    """``"markdown"`` or ``"code"``."""
+    source: str
+    tags: tuple[str, ...]
+    line: int
+    """Where it begins in the chapter's file."""
+    metadata: dict[str, Any]
+    id: str = ""
+    """Stable: made of the step's name, or of the section's title and a count."""
+    step: str | None = None
+
+    @property
+    def framework(self) -> str | None:
+        """``"pytorch"``, ``"tensorflow"``, or None for a cell of both twins."""
+        return next((f for f in FRAMEWORKS if f in self.tags), None)
+
+    @property
+    def role(self) -> str | None:
+        """``"exercise"``, ``"solution"``, ``"check"``, ``"wrong"``, or None."""
+        return next((r for r in ROLES if r in self.tags), None)
+
+    @property
+    def raises(self) -> str | None:
+        """The error that the cell is meant to raise."""
+        return next((t[7:] for t in self.tags if t.startswith("raises:")), None)
+
+
+@dataclass
+class Chapter:
+    """A chapter's source, checked."""
+
+    path: Path
+    title: str
+    lab: Lab
+    cells: list[Cell]
+    metadata: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The chapter's name, that of its file and of its folder of notebooks."""
+        return self.lab.name
+
+    def cells_of(self, framework: str) -> list[Cell]:
+        """The cells of one twin: its own and the shared ones."""
+        return [c for c in self.cells if c.framework in (None, framework)]
+
+
+def is_chapter(text: str) -> bool:
+    """Say whether a Markdown file is a chapter with twins, rather than a plain page."""
+    return text.startswith("---") and "\nlab:" in text.split("\n---", 1)[0]
+
+
+def chapters(root: Path) -> list[Path]:
+    """Return the files of all chapters below `root`, sorted by name."""
+    files = sorted((root / "chapters").glob("*.md"))
+    return [f for f in files if is_chapter(f.read_text(encoding="utf-8"))]
+
+
+def load(path: Path) -> Chapter:
+    """Read a chapter's file and check it; see `parse`."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise SourceError(path, None, f"is not UTF-8 (byte {error.start}); save it so") from error
+
+
+def parse(text: str, path: Path) -> Chapter:
+    """Read a chapter and check everything that can be checked without running it.
+
+    Raises
+    ------
+    SourceError
+        For the first thing that is wrong, with its line.
+    """
+    lab, metadata = _front_matter(text, path)
+    try:
+        notebook = jupytext.reads(text, fmt="md:myst")
+        lines = jupytext.myst.myst_to_notebook(text, add_source_map=True).metadata["source_map"]
+    except Exception as error:  # jupytext raises several kinds for one reason
+        raise SourceError(path, None, f"a cell's options cannot be read: {error}") from error
+    cells = []
+    for source, begin in zip(notebook.cells, lines, strict=True):
+        line = _first_line(text, begin, source.source)
+        own = dict(source.metadata)
+        tags = tuple(own.pop("tags", ()))
+        step = own.pop("step", None)
+        cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step))
+    title = _split_title(cells, path)
+    _check_tags(cells, path)
+    _check_headings(cells, path)
+    _check_steps(cells, path)
+    _check_exercises(cells, path)
+    _name(cells)
+    return Chapter(path, title, lab, cells, metadata)
+
+
+def headings(source: str) -> Iterator[tuple[int, int, str]]:
+    """Yield line offset, depth and title of each heading in Markdown, outside of code."""
+    fence = None
+    for offset, line in enumerate(source.splitlines()):
+        mark = re.match(r"\s*(`{3,}|~{3,})", line)
+        if mark and fence is None:
+            fence = mark[1]
+        elif mark and fence and line.strip().startswith(fence):
+            fence = None
+        elif fence is None and (found := re.match(r"(#{1,6}) (.+)", line)):
+            yield offset, len(found[1]), found[2].strip()
+
+
+def slug(title: str) -> str:
+    """Return a heading as a short name: lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _first_line(text: str, begin: int, source: str) -> int:
+    """Return the line, from 1, on which a cell's own first line stands.
+
+    The source map counts options and blank lines in.
+    """
+    first = source.split("\n", 1)[0]
+    lines = text.splitlines()
+    for number in range(begin, len(lines)):
+        if lines[number] == first:
+            return number + 1
+    return begin + 1
+
+
+def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
+    parts = text.split("\n---", 1)
+    if not text.startswith("---") or len(parts) != 2:
+        raise SourceError(path, 1, "has no front matter: begin with --- and close it with ---")
+    try:
+        metadata = yaml.safe_load(parts[0][3:])
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SourceError(path, line, f"the front matter is no YAML: {error.problem}") from error
+    lab = metadata.get("lab") if isinstance(metadata, dict) else None
+    line = text[: text.find("\nlab:") + 1].count("\n") + 1
+    if not isinstance(lab, dict):
+        raise SourceError(path, line, "the front matter has no `lab:` with name, read, run, …")
+    known = set(Lab.__dataclass_fields__)
+    for key in lab:
+        if key not in known:
+            raise SourceError(path, line, f"unknown lab field {key!r}; {did_you_mean(key, known)}")
+    for key, kind in (("name", str), ("read", int), ("run", int), ("difficulty", str)):
+        if not isinstance(lab.get(key), kind):
+            raise SourceError(path, line, f"lab.{key} must be a {kind.__name__}")
+    if lab["name"] != path.stem:
+        raise SourceError(path, line, f"lab.name is {lab['name']!r}, the file {path.stem!r}")
+    if lab["difficulty"] not in DIFFICULTIES:
+        hint = did_you_mean(lab["difficulty"], DIFFICULTIES)
+        raise SourceError(path, line, f"lab.difficulty is {lab['difficulty']!r}; {hint}")
+    needs, topics = lab.get("needs") or {}, lab.get("claims") or []
+    if not isinstance(needs, dict) or not isinstance(topics, list):
+        raise SourceError(
+            path, line, "lab.needs must map modules to requirements, lab.claims list topics"
+        )
+    return Lab(**{**lab, "needs": needs, "claims": tuple(topics)}), metadata
+
+
+def _split_title(cells: list[Cell], path: Path) -> str:
+    """Make the chapter's title a cell of its own, and return it."""
+    first = cells[0] if cells else None
+    found = re.match(r"# (.+)", first.source) if first and first.kind == "markdown" else None
+    if first is None or found is None:
+        raise SourceError(path, first.line if first else 1, "begins with no title: write `# …`")
+    body = first.source[found.end() :]
+    blank = len(body) - len(body.lstrip("\n"))
+    if body.strip():
+        rest = Cell("markdown", body.strip("\n"), first.tags, first.line + blank, {})
+        cells.insert(1, rest)
+    cells[0] = Cell("markdown", found[0], (), first.line, {})
+    return found[1].strip()
+
+
+def _check_headings(cells: list[Cell], path: Path) -> None:
+    """Deep links are made of headings and labels: none may stand twice."""
+    seen: dict[str, int] = {}
+    for cell in (c for c in cells if c.kind == "markdown"):
+        for offset, _, title in headings(cell.source):
+            _once(f"heading {title!r}", slug(title), cell.line + offset, seen, path)
+        for offset, text in enumerate(cell.source.splitlines()):
+            if label := re.fullmatch(r"\(([\w-]+)\)=\s*", text):
+                name = f"label {label[1]!r}"
+                _once(name, f"({label[1]})", cell.line + offset, seen, path)
+
+
+def _once(what: str, key: str, line: int, seen: dict[str, int], path: Path) -> None:
+    if key in seen:
+        raise SourceError(path, line, f"duplicate {what}, first in line {seen[key]}; rename one")
+    seen[key] = line
+
+
+def _check_tags(cells: list[Cell], path: Path) -> None:
+    for cell in cells:
+        for tag in cell.tags:
+            if tag not in TAGS and not re.fullmatch(r"raises:[A-Za-z_.]+", tag):
+                raise SourceError(path, cell.line, f"unknown tag {tag!r}; {did_you_mean(tag, TAGS)}")
+        if all(f in cell.tags for f in FRAMEWORKS):
+            raise SourceError(path, cell.line, "both frameworks' tags: leave out both for both")
+        if cell.kind == "markdown":
+            if cell.framework:
+                for offset, _, title in headings(cell.source):
+                    message = f"heading {title!r} in prose for one framework; end it with +++"
+                    raise SourceError(path, cell.line + offset, message)
+            continue
+        for option in (*cell.metadata, *(("step",) if cell.step else ())):
+            if option not in OPTIONS:
+                hint = did_you_mean(option, OPTIONS)
+                raise SourceError(path, cell.line, f"unknown cell option {option!r}; {hint}")
+        for offset, line in enumerate(cell.source.splitlines()):
+            if len(line) > WIDTH:
+                message = f"{len(line)} columns of code; break the line at {WIDTH}"
+                raise SourceError(path, cell.line + offset, message)
+
+
+def _check_steps(cells: list[Cell], path: Path) -> None:
+    """Pair each PyTorch cell with the TensorFlow cell after it, and check the steps' names."""
+    seen: dict[str, int] = {}
+    pending: Cell | None = None
+    for cell in cells:
+        if pending is not None:
+            if cell.kind != "code" or cell.framework != "tensorflow" or cell.role != pending.role:
+                raise _unpaired(pending, path)
+            if cell.step not in (None, pending.step):
+                raise SourceError(path, cell.line, "a step's name stands in its PyTorch cell alone")
+            cell.step, pending = pending.step, None
+            continue
+        if cell.kind != "code":
+            continue
+        if cell.framework and "solo" not in cell.tags:
+            if cell.framework == "tensorflow":
+                raise _unpaired(cell, path)
+            if cell.step is None:
+                message = "a step has no name: give its PyTorch cell `:step: some-name`"
+                raise SourceError(path, cell.line, message)
+            pending = cell
+        if cell.step is not None:
+            if not re.fullmatch(r"[a-z0-9-]{1,40}", str(cell.step)):
+                message = f"step {cell.step!r}: use up to 40 lower-case letters, digits, hyphens"
+                raise SourceError(path, cell.line, message)
+            if cell.step in seen:
+                message = f"duplicate step {cell.step!r}, first in line {seen[cell.step]}"
+                raise SourceError(path, cell.line, message)
+            seen[cell.step] = cell.line
+    if pending is not None:
+        raise _unpaired(pending, path)
+
+
+def _unpaired(cell: Cell, path: Path) -> SourceError:
+    other = "TensorFlow" if cell.framework == "pytorch" else "PyTorch"
+    where = "follows directly" if cell.framework == "pytorch" else "stands directly before it"
+    return SourceError(
+        path,
+        cell.line,
+        f"{FRAMEWORKS[str(cell.framework)]} cell without a twin: no {other} cell {where}; "
+        "write one, or tag this cell `solo` and say in the prose why there is none",
+    )
+
+
+def _check_exercises(cells: list[Cell], path: Path) -> None:
+    """Exercises run starter, check, solution, wrong answers; each for both twins."""
+    order = {"exercise": ("check",), "check": ("solution",), "solution": ("wrong",)}
+    last: Cell | None = None
+    complete = True
+    for cell in (c for c in cells if c.kind == "code"):
+        if cell.role is None:
+            if not complete and last:
+                raise _incomplete(last, path)
+            last = None
+            continue
+        before = last.role if last else None
+        pair = before == cell.role and cell.framework == "tensorflow"
+        fits = (
+            pair
+            or (cell.role == "wrong" and before == "wrong")
+            or (before in order and cell.role in order[before])
+            or (cell.role == "exercise" and complete)
+        )
+        if not fits:
+            message = (
+                f"a cell tagged {cell.role!r} after {before or 'an ordinary cell'}; an exercise "
+                "runs exercise, check, solution, wrong (one or more)"
+            )
+            raise SourceError(path, cell.line, message)
+        complete = cell.role == "wrong"
+        last = cell
+    if not complete and last:
+        raise _incomplete(last, path)
+
+
+def _incomplete(cell: Cell, path: Path) -> SourceError:
+    return SourceError(
+        path,
+        cell.line,
+        f"the exercise ends with {cell.role!r}; an exercise has a starter (`exercise`), a "
+        "`check`, a `solution` and at least one `wrong` answer",
+    )
+
+
+def _name(cells: list[Cell]) -> None:
+    """Give each cell its id."""
+    section, count = "start", 0
+    for cell in cells:
+        if cell.kind == "markdown":
+            found = [title for _, depth, title in headings(cell.source) if depth > 1]
+            if found:
+                section, count = slug(found[-1])[:40], 0
+        if cell.step:
+            cell.id = f"{cell.step}-{cell.framework}" if cell.framework else cell.step
+        else:
+            count += 1
+            cell.id = f"{section}-{count}"

@@ -1,0 +1,345 @@
+"""Execute notebooks: in parallel, only what is stale, written whole or not at all."""
+
+import ast
+import asyncio
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from labkit import record
+from labkit.files import write_whole
+from labkit.press.chapter import FRAMEWORKS, Chapter
+from labkit.press.site import Site
+from labkit.press.weave import SETUP, notebook_path, read_notebook, refuse_edited, weave
+
+CELL_SECONDS = 300
+"""How long one cell may take."""
+
+Report = Callable[[str, int, int, str], None]
+"""Told of progress: notebook, cells done, cells in all, what happens."""
+
+
+class RunError(Exception):
+    """A notebook that did not run to its end; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One twin, woven, and what stands in its place."""
+
+    chapter: Chapter
+    framework: str
+    notebook: NotebookNode
+    old: NotebookNode | None
+    path: Path
+    fingerprint: str
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        return f"{self.chapter.name} {self.framework}"
+
+    @property
+    def stale(self) -> bool:
+        """Whether the code, or what it uses of labkit, has changed since the last run."""
+        return self.old is None or self.old.metadata.labkit.get("ran") != self.fingerprint
+
+
+def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> list[Job]:
+    """Weave the twins and compare them with what stands in ``labs/``.
+
+    Raises
+    ------
+    SourceError
+        When a notebook that stands there was edited by hand, or a chapter's prose is at fault.
+    """
+    site = Site.read(root)
+    jobs = []
+    for chapter in chapters:
+        for framework in frameworks:
+            path = notebook_path(root, chapter.name, framework)
+            new, old = weave(chapter, framework, site), read_notebook(path)
+            refuse_edited(old, new, path)
+            jobs.append(Job(chapter, framework, new, old, path, fingerprint(new)))
+    return jobs
+
+
+def write_woven(job: Job) -> bool:
+    """Write a notebook without running it; outputs stay where they are still true."""
+    if not job.stale:
+        _keep_outputs(job)
+    return write_whole(job.path, _text(job.notebook))
+
+
+def run(
+    root: Path, jobs: Sequence[Job], *, parallel: int, measure: bool, report: Report
+) -> list[Path]:
+    """Execute notebooks and write them, and the records they made, to ``labs/`` and ``evidence/``.
+
+    Parameters
+    ----------
+    parallel
+        How many run at a time. Measuring runs one at a time whatever this says.
+    measure
+        Whether to take over what a clock or a memory gauge decided: the ``measured`` parts of
+        the records and the outputs of cells tagged ``measured``.
+    report
+        Told of each cell that ends.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    RunError
+        When a notebook failed, after the others have ended. Its place is unchanged; what it got
+        to stands in ``_build/failed/``.
+    """
+    (root / "_build").mkdir(exist_ok=True)
+    lock = filelock.FileLock(root / "_build" / "run.lock")
+    try:
+        with lock.acquire(timeout=-1 if measure else 0):
+            return asyncio.run(_run_all(root, jobs, 1 if measure else parallel, measure, report))
+    except filelock.Timeout as error:
+        raise RunError(
+            "another `labkit run` is at work in this folder; wait for its end, then try again"
+        ) from error
+
+
+async def _run_all(
+    root: Path, jobs: Sequence[Job], parallel: int, measure: bool, report: Report
+) -> list[Path]:
+    gate = asyncio.Semaphore(parallel)
+
+    async def one(job: Job) -> list[Path]:
+        async with gate:
+            return await _run_one(root, job, measure, report)
+
+    results = await asyncio.gather(*(one(job) for job in jobs), return_exceptions=True)
+    failed = [r for r in results if isinstance(r, BaseException)]
+    for error in failed:
+        if not isinstance(error, RunError):
+            raise error
+    if failed:
+        raise RunError("\n\n".join(str(error) for error in failed))
+    return [path for paths in results if not isinstance(paths, BaseException) for path in paths]
+
+
+async def _run_one(root: Path, job: Job, measure: bool, report: Report) -> list[Path]:
+    records = Path(tempfile.mkdtemp(prefix="labkit-records-"))
+    try:
+        await execute(job.notebook, job.chapter, job.path.parent, report, job.label, records)
+        written = [p for p in _take_records(records, root / "evidence", measure) if p]
+    except RunError:
+        failed = root / "_build" / "failed" / f"{job.chapter.name}.{job.framework}.ipynb"
+        write_whole(failed, _text(job.notebook))
+        raise
+    finally:
+        shutil.rmtree(records, ignore_errors=True)
+    if job.old is not None and not measure:
+        _keep_measured(job)
+    info = job.notebook.metadata.labkit
+    info.ran = job.fingerprint
+    info.machine = record.machine()
+    if job.old is not None and _outputs(job.old) == _outputs(job.notebook):
+        # The same results on another machine or version are no news.
+        info.machine = job.old.metadata.labkit.get("machine", info.machine)
+    if write_whole(job.path, _text(job.notebook)):
+        written.append(job.path)
+    return written
+
+
+async def execute(
+    notebook: NotebookNode,
+    chapter: Chapter,
+    folder: Path,
+    report: Report,
+    label: str,
+    records: Path,
+) -> None:
+    """Run a notebook's cells in a kernel of its own, in place, and normalise what they put out.
+
+    Raises
+    ------
+    RunError
+        Names chapter, step and cell, and carries the traceback.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manager = AsyncKernelManager(kernel_name="python3")
+    client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, coalesce_streams=True)
+    environment = {
+        **os.environ,
+        "LABKIT_RECORDS": str(records),
+        "LABKIT_PROFILE": "cpu",
+        "PYTHONHASHSEED": "0",
+        "COLUMNS": "80",
+    }
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    report(label, 0, len(code), "starting")
+    try:
+        # Not nbclient's own start: it takes Ctrl-C for itself. The kernel's stderr carries what C
+        # libraries log before any cell runs.
+        await manager.start_kernel(cwd=str(folder), env=environment, stderr=subprocess.DEVNULL)
+        client.kc = manager.client()
+        client.kc.start_channels()
+        await client.kc.wait_for_ready(timeout=60)
+        client.reset_execution_trackers()
+        for index, cell in enumerate(notebook.cells):
+            if cell.cell_type != "code":
+                continue
+            try:
+                await client.async_execute_cell(cell, index)
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+                raise _failure(notebook, chapter, cell, error) from error
+            _normalise(cell)
+            _expect_error(notebook, chapter, cell)
+            report(label, code.index(cell) + 1, len(code), "running")
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+        if manager.has_kernel:
+            await manager.shutdown_kernel(now=True)
+    report(label, len(code), len(code), "done")
+
+
+def fingerprint(notebook: NotebookNode) -> str:
+    """Return a digest of all that decides a notebook's outputs, but for versions.
+
+    That is its code, without the set-up cell's (an address decides nothing), and the files of
+    labkit that the code reaches.
+    """
+    code = [c for c in notebook.cells if c.cell_type == "code" and c.id != SETUP]
+    mark = hashlib.sha256(json.dumps([(c.source, c.metadata) for c in code]).encode())
+    for file in labkit_files("\n".join(c.source for c in code)):
+        mark.update(file.read_text(encoding="utf-8").encode())
+    return mark.hexdigest()[:16]
+
+
+def labkit_files(code: str) -> list[Path]:
+    """Return the files of labkit's learner's wing that some code reaches, sorted.
+
+    Magics and shell lines, which are no Python, are passed over.
+    """
+    home = Path(record.__file__).parent
+    names = {"session", *re.findall(r"\blabkit\.(\w+)", code)}
+    names |= set(re.findall(r"^from labkit import (.+)$", code, re.MULTILINE))
+    found: set[Path] = set()
+    queue = [n.strip() for name in names for n in name.split(",")]
+    while queue:
+        file = home / f"{queue.pop()}.py"
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labkit"):
+                module = (node.module or "").partition(".")[2]
+                queue += [module] if module else [alias.name for alias in node.names]
+    return sorted(found)
+
+
+def _text(notebook: NotebookNode) -> str:
+    return nbformat.writes(notebook) + "\n"
+
+
+def _outputs(notebook: NotebookNode) -> list[Any]:
+    return [c.outputs for c in notebook.cells if c.cell_type == "code"]
+
+
+def _keep_outputs(job: Job) -> None:
+    """Give a rewoven notebook the outputs of the old one, whose code is the same."""
+    assert job.old is not None
+    ran = {c.id: c for c in job.old.cells if c.cell_type == "code"}
+    by_place = [c for c in job.old.cells if c.cell_type == "code"]
+    code = [c for c in job.notebook.cells if c.cell_type == "code"]
+    for place, cell in enumerate(code):
+        old = ran.get(cell.id, by_place[place])
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    for key in ("ran", "machine"):
+        job.notebook.metadata.labkit[key] = job.old.metadata.labkit[key]
+
+
+def _keep_measured(job: Job) -> None:
+    """Keep what a clock decided in the last measured run."""
+    assert job.old is not None
+    old = {c.id: c for c in job.old.cells if c.cell_type == "code"}
+    for cell in job.notebook.cells:
+        before = old.get(cell.id)
+        if "measured" in cell.metadata.get("tags", ()) and before and before.outputs:
+            if before.source == cell.source:
+                cell.outputs = before.outputs
+
+
+def _take_records(folder: Path, evidence: Path, measure: bool) -> list[Path | None]:
+    """Bring records home; what is not measured now, and what says the same, stays."""
+    written: list[Path | None] = []
+    for file in sorted(folder.rglob("*.json")):
+        target = evidence / file.relative_to(folder)
+        new = record.read(file)
+        if target.is_file():
+            old = record.read(target)
+            if record.same(old["exact"], new["exact"]):
+                new["exact"], new["machine"] = old["exact"], old["machine"]
+            if not measure:
+                new["measured"] = old["measured"]
+        written.append(target if write_whole(target, record.dumps(new)) else None)
+    return written
+
+
+def _normalise(cell: NotebookNode) -> None:
+    """Take out of a cell's outputs what differs from run to run."""
+    cell.metadata.pop("execution", None)
+    # What libraries log goes to stderr; a lesson prints to stdout.
+    cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    for output in cell.outputs:
+        if output.output_type == "error":
+            # A traceback holds this machine's paths.
+            output.traceback = [f"{output.ename}: {output.evalue}"]
+        if "transient" in output:
+            del output["transient"]
+
+
+def _expect_error(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
+    wanted = next(
+        (t[7:] for t in cell.metadata.get("tags", ()) if t.startswith("raises:")), None
+    )
+    raised = next((o.ename for o in cell.outputs if o.output_type == "error"), None)
+    if wanted and raised != wanted:
+        message = f"was to raise {wanted}, and raised {raised or 'nothing'}"
+        raise _failure(notebook, chapter, cell, RuntimeError(message))
+
+
+def _failure(
+    notebook: NotebookNode, chapter: Chapter, cell: NotebookNode, error: Exception
+) -> RunError:
+    framework = FRAMEWORKS[notebook.metadata.labkit.framework]
+    number = [c.id for c in notebook.cells if c.cell_type == "code"].index(cell.id) + 1
+    source = next((c for c in chapter.cells if c.id == cell.id), None)
+    place = f"{chapter.path}:{source.line}" if source else str(chapter.path)
+    step = f"step {source.step!r}" if source and source.step else f"cell {cell.id!r}"
+    what = f"{place}: {step}, {framework}, code cell {number}"
+    if isinstance(error, CellExecutionError):
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
+        return RunError(f"{what} raised {error.ename}: {error.evalue}\n\n{trace.strip()}")
+    if isinstance(error, CellTimeoutError):
+        return RunError(f"{what} took more than {CELL_SECONDS} s; make it smaller or split it")
+    if isinstance(error, DeadKernelError):
+        return RunError(f"{what}: Python died there, perhaps for want of memory ({sys.platform})")
+    return RunError(f"{what} {error}")

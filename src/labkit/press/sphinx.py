@@ -1,0 +1,390 @@
+"""The Jupyter Book extension: chapters with their twins' outputs, tabs, switch and launch bar."""
+
+import shutil
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import SphinxDirective
+from sphinx_design.shared import create_component
+
+from labkit import record
+from labkit.press import claims
+from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter, load, parse
+from labkit.press.figures import twin_curves
+from labkit.press.site import Site
+from labkit.press.source import SourceError
+from labkit.press.weave import SETUP, notebook_path, read_notebook, setup as setup_source
+
+HERE = Path(__file__).parent
+
+
+# --- the reader: a chapter's text, with its twins' outputs, as one notebook for MyST-NB ------------
+
+
+def read(text: str, root: str) -> NotebookNode:
+    """Return a page's source as a notebook.
+
+    A chapter becomes its cells with the outputs of its executed twins; any other page one cell of
+    Markdown.
+    """
+    notebook = nbformat.v4.new_notebook(metadata={"language_info": {"name": "python"}})
+    if not is_chapter(text):
+        notebook.cells = [nbformat.v4.new_markdown_cell(text)]
+        return notebook
+    try:
+        name = _name(text)
+        chapter = parse(text, Path(root) / "chapters" / f"{name}.md")
+        notebook.cells = list(_cells(chapter, Path(root)))
+    except SourceError as error:
+        raise ExtensionError(str(error)) from error
+    return notebook
+
+
+def _name(text: str) -> str:
+    import yaml
+
+    return str(yaml.safe_load(text.split("\n---", 1)[0][3:])["lab"]["name"])
+
+
+def _cells(chapter: Chapter, root: Path) -> Iterator[NotebookNode]:
+    twins = {f: _outputs(chapter, f, root) for f in FRAMEWORKS}
+    title, *rest = chapter.cells
+    bar = f"```{{twin-bar}} {chapter.name}\n```"
+    yield nbformat.v4.new_markdown_cell(f"{title.source}\n\n{bar}")
+    site = Site.read(root)
+    for framework in FRAMEWORKS:
+        cell = Cell("code", setup_source(chapter, framework, site), (framework,), 1, {}, id=SETUP)
+        yield _code(cell, twins[framework][SETUP], framework, "Show the set-up cell")
+    for cell in rest:
+        if cell.role == "wrong":
+            continue
+        if cell.kind == "markdown":
+            source = cell.source
+            if cell.framework:
+                source = f"::::::{{twin-prose}} {cell.framework}\n{source}\n::::::"
+            yield nbformat.v4.new_markdown_cell(source)
+        elif cell.role == "solution":
+            yield _code(cell, None, cell.framework, "Show a solution")
+        elif cell.framework:
+            yield _code(cell, twins[cell.framework][cell.id], cell.framework)
+        else:
+            # The same cell in both twins: once, unless the twins answered differently.
+            ran = {f: twins[f][cell.id] for f in FRAMEWORKS}
+            first, second = ran.values()
+            if first.outputs == second.outputs:
+                yield _code(cell, first, None)
+            else:
+                for framework, one in ran.items():
+                    yield _code(cell, one, framework)
+
+
+def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, NotebookNode]:
+    """Return a twin's executed code cells by id, checked against the chapter."""
+    path = notebook_path(root, chapter.name, framework)
+    notebook = read_notebook(path)
+    if notebook is None:
+        raise SourceError(path, None, "is missing: `labkit run` makes it")
+    ran = {c.id: c for c in notebook.cells if c.cell_type == "code"}
+    for cell in chapter.cells_of(framework):
+        if cell.kind != "code" or cell.role in ("solution", "wrong"):
+            continue
+        if cell.id not in ran or ran[cell.id].source != cell.source:
+            raise SourceError(
+                chapter.path, cell.line, f"{path} is stale: `labkit run` brings it up to date"
+            )
+        if ran[cell.id].execution_count is None:
+            raise SourceError(path, None, f"cell {cell.id!r} has never run: `labkit run` runs it")
+    return ran
+
+
+def _code(
+    cell: Cell, ran: NotebookNode | None, framework: str | None, prompt: str | None = None
+) -> NotebookNode:
+    new = nbformat.v4.new_code_cell(cell.source)
+    tags = [framework] if framework else []
+    own: dict[str, Any] = {**cell.metadata.get("mystnb", {})}
+    if prompt or "hide-input" in cell.tags:
+        tags.append("hide-input")
+        own["code_prompt_show"] = prompt or "Show the code"
+    if ran is not None:
+        new.outputs, new.execution_count = ran.outputs, ran.execution_count
+        alt = next((a for o in ran.outputs for a in [_alt(o)] if a is not None), None)
+        if alt is not None:
+            own["image"] = {"alt": alt or own.get("image", {}).get("alt", "")}
+            if not own["image"]["alt"]:
+                raise SourceError(
+                    Path(cell.id), cell.line, "a picture without a text alternative: draw it with "
+                    "labkit.plot, or give the cell `:mystnb: {image: {alt: …}}`"
+                )
+    new.metadata = nbformat.from_dict(
+        {"tags": tags, "step": cell.step, **({"mystnb": own} if own else {})}
+    )
+    return new
+
+
+def _alt(output: NotebookNode) -> str | None:
+    """Return the text alternative of a picture, "" where it has none, None where no picture is."""
+    kind = next((k for k in output.get("data", {}) if k.startswith("image/")), None)
+    if kind is None:
+        return None
+    return str(output.metadata.get(kind, {}).get("alt", ""))
+
+
+# --- steps as tabs ---------------------------------------------------------------------------------
+
+
+class TwinTabs(SphinxTransform):
+    """Wrap each step, and the prose that belongs to one of its twins, into synchronised tabs."""
+
+    default_priority = 210  # the notebook's cells stand in the document, nothing is resolved yet
+
+    def apply(self) -> None:
+        """Find runs of neighbours that belong to a framework, and wrap them step by step."""
+        found = [n for n in self.document.findall(nodes.container) if _twin(n)]
+        for parent in {id(n.parent): n.parent for n in found}.values():
+            group: list[nodes.Element] = []
+            for child in [*parent.children, None]:
+                begins = child is not None and _is_code(child) and any(
+                    _is_code(g) and _twin(g) == _twin(child) for g in group
+                )
+                if group and (child is None or not _twin(child) or begins):
+                    self._wrap(parent, group)
+                    group = []
+                if child is not None and _twin(child):
+                    group.append(child)
+        for cell in self.document.findall(nodes.container):
+            if _is_code(cell) and not _twin(cell):
+                _anchor(cell, cell.get("cell_metadata", {}).get("step"))
+
+    def _wrap(self, parent: nodes.Element, group: list[nodes.Element]) -> None:
+        step = next((n["cell_metadata"].get("step") for n in group if _is_code(n)), None)
+        frame = nodes.container(classes=["twin-step"])
+        parent.insert(parent.index(group[0]), frame)
+        for node in group:
+            parent.remove(node)
+        tabs = create_component("tab-set", classes=["sd-tab-set", "twin"])
+        frame += tabs
+        present = [f for f in FRAMEWORKS if any(_twin(n) == f for n in group)]
+        if len(present) == 1:
+            tabs["classes"].append("twin-solo")
+        for framework in present:
+            label = nodes.rubric(
+                "", FRAMEWORKS[framework], classes=["sd-tab-label", f"twin-{framework}"]
+            )
+            label["sync_id"], label["sync_group"] = framework, "framework"
+            content = create_component(
+                "tab-content",
+                classes=["sd-tab-content", f"twin-{framework}"],
+                children=[n for n in group if _twin(n) == framework],
+            )
+            tabs += create_component("tab-item", classes=["sd-tab-item"], children=[label, content])
+        _anchor(frame, step)
+
+
+def _twin(node: nodes.Node) -> str | None:
+    """Return the framework that a node of the page belongs to."""
+    if not isinstance(node, nodes.container):
+        return None
+    if _is_code(node):
+        tags = node.get("cell_metadata", {}).get("tags", ())
+        return next((f for f in FRAMEWORKS if f in tags), None)
+    return node.get("twin_prose")
+
+
+def _is_code(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
+
+
+def _anchor(node: nodes.Element, step: str | None) -> None:
+    """Give a step its deep link."""
+    if not step:
+        return
+    node["ids"].append(f"step-{step}")
+    link = (
+        f'<a class="headerlink twin-link" href="#step-{step}" '
+        f'aria-label="Link to the step {escape(step)}" title="Link to this step">#</a>'
+    )
+    node += nodes.raw("", link, format="html")
+
+
+class TwinProse(SphinxDirective):
+    """Prose for one twin. The reader writes this directive; authors tag a cell of Markdown."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the prose into a container that `TwinTabs` puts into its framework's tab."""
+        box = nodes.container(classes=["twin-prose"], twin_prose=self.arguments[0])
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+# --- what stands at a chapter's head, and on the front page ----------------------------------------
+
+
+class TwinBar(SphinxDirective):
+    """Where to open a chapter's twins, what they take, and the claims they put to the test."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the bar and the list of claims."""
+        root = Path(self.env.srcdir)
+        file = root / "chapters" / f"{self.arguments[0]}.md"
+        chapter, site = load(file), Site.read(root)
+        lab = chapter.lab
+        rows = []
+        for framework, title in FRAMEWORKS.items():
+            path = notebook_path(root, chapter.name, framework)
+            self.env.note_dependency(str(path))
+            rows.append(self._row(framework, title, path, site))
+        facts = [f"{lab.read} min to read", f"{lab.run} min to run", lab.difficulty]
+        bar = (
+            '<div class="twin-bar" role="group" aria-label="Open this lab">'
+            f'{"".join(rows)}<p class="twin-facts">{" · ".join(facts)}</p></div>'
+        )
+        self.env.note_dependency(str(root / "_config.yml"))
+        return [nodes.raw("", bar, format="html"), *self._claims(root, lab.claims)]
+
+    def _row(self, framework: str, title: str, path: Path, site: Site) -> str:
+        notebook = read_notebook(path)
+        machine = notebook.metadata.labkit.machine if notebook else {}
+        name = "torch" if framework == "pytorch" else "keras"
+        versions = machine.get("versions", {})
+        shown = [
+            f"{p.removesuffix('-cpu')} {v}"
+            for p, v in versions.items()
+            if p in ("python", name) or (name == "keras" and p.startswith("tensorflow"))
+        ]
+        relative = f"labs/{path.parent.name}/{path.name}"
+        up = "../" * self.env.docname.count("/")
+        links = {
+            "Colab": site.colab(relative),
+            "Binder": site.binder(relative),
+            "JupyterHub": site.jupyterhub(relative),
+        }
+        anchors = " ".join(
+            f'<a href="{escape(url)}" aria-label="Open in {where}, {title}">{where}</a>'
+            for where, url in links.items()
+        )
+        file = f"{path.parent.name}-{framework}.ipynb"
+        return (
+            f'<div class="twin-bar-item twin-{framework}"><strong>{title}</strong>'
+            f'<span class="twin-open">{anchors} <a href="{up}{relative}" download="{file}" '
+            f'aria-label="Download the notebook, {title}">Download</a></span>'
+            f'<small>Outputs made with {escape(", ".join(shown))} on '
+            f'{escape(str(machine.get("device")))}</small></div>'
+        )
+
+    def _claims(self, root: Path, topics: tuple[str, ...]) -> list[nodes.Node]:
+        file = root / "evidence" / "claims.yml"
+        self.env.note_dependency(str(file))
+        put = claims.of_topics(file, topics)
+        if not put:
+            return []
+        box = nodes.container(classes=["twin-claims"])
+        box += nodes.paragraph("", "", nodes.strong("", "Put to the test"))
+        items = nodes.bullet_list()
+        for claim in put:
+            source = claim.source
+            text = nodes.paragraph("", f"{claim.says} ")
+            said = f"{source.title}{', ' + source.date if source.date else ''}"
+            if source.url:
+                text += nodes.reference("", said, refuri=source.url)
+            else:
+                text += nodes.emphasis("", said)
+            items += nodes.list_item("", text, ids=[f"claim-{claim.id}"])
+        box += items
+        return [box]
+
+
+class TwinCurves(SphinxDirective):
+    """The loss curves of a chapter's two twins in one figure, drawn from their records."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure, or a line that says that nothing is measured yet."""
+        losses = {}
+        for framework in FRAMEWORKS:
+            file = Path(self.env.srcdir, "evidence", "cpu", f"{self.arguments[0]}.{framework}.json")
+            self.env.note_dependency(str(file))
+            if not file.is_file():
+                return [nodes.paragraph("", "Not measured yet.")]
+            losses[framework] = record.read(file)["exact"]["losses"]
+        return [nodes.raw("", twin_curves(losses), format="html")]
+
+
+# --- the page around it ------------------------------------------------------------------------
+
+
+def configure(app: Sphinx, config: Any) -> None:
+    """Set what follows from the layout, so that `_config.yml` holds what a publisher decides."""
+    root = str(app.srcdir)
+    config.nb_custom_formats = {".md": ["labkit.press.sphinx.read", {"root": root}]}
+    config.html_theme_options |= {
+        "article_header_end": ["framework-switch", "article-header-buttons"],
+        "navbar_persistent": [],
+        "search_bar_text": "Search",
+    }
+    config.html_context.setdefault("default_mode", "auto")
+    config.templates_path.append(str(HERE / "templates"))
+    config.html_static_path.append(str(HERE / "static"))
+    config.html_math_renderer = "mathml"
+
+
+def lighten(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
+    """Take out of a page the scripts that it has no use for."""
+    useless = ("thebe", "mathjax", "require")
+    context["script_files"] = [
+        s for s in context["script_files"] if not any(u in str(s).lower() for u in useless)
+    ]
+
+
+def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
+    """Put the twins beside the pages, for downloading under their own addresses."""
+    if error or app.builder.format != "html":
+        return
+    for file in Path(app.srcdir, "labs").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" in file.parts:
+            continue
+        target = Path(app.outdir, file.relative_to(app.srcdir))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def _inline_math(translator: Any, node: nodes.math) -> None:
+    translator.body.append(tex2mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def _block_math(translator: Any, node: nodes.math_block) -> None:
+    formula = tex2mathml(node.astext(), as_block=True)
+    translator.body.append(f'<div class="math notranslate">{formula}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    app.add_directive("twin-prose", TwinProse)
+    app.add_directive("twin-bar", TwinBar)
+    app.add_directive("twin-curves", TwinCurves)
+    app.add_transform(TwinTabs)
+    # MathML is in all browsers since 2023: no script, and no request for one.
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
+    app.add_css_file("twins.css")
+    app.add_js_file("twins.js")
+    app.connect("config-inited", configure)
+    app.connect("html-page-context", lighten, priority=900)
+    app.connect("build-finished", copy_notebooks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
