@@ -202,6 +202,26 @@ def take(
         out.print(f"no edits in {notebook}; {shown} is unchanged")
 
 
+@app.command()
+def book() -> None:
+    """Build the book's pages from the chapters and their executed notebooks."""
+    from labkit.press import build
+
+    page = build.book(_root(Path.cwd()))
+    out.print(f"the book is at {page.as_uri()}", soft_wrap=True)
+
+
+@app.command()
+def copies(
+    folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path("work"),
+) -> None:
+    """Copy the notebooks to a folder of your own; copies with edits are never overwritten."""
+    from labkit.press import build
+
+    for path, state in build.copies(_root(Path.cwd()), folder):
+        out.print(f"{path}: {state}")
+
+
 def _root(start: Path) -> Path:
     """Return the course's folder: the nearest one upwards with a `_config.yml`."""
     return next((p for p in (start, *start.parents) if (p / "_config.yml").is_file()), start)

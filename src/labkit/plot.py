@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 COLORS = {"pytorch": "#b8400e", "tensorflow": "#1a5fb4", "other": "#4b5563"}
 
+_DPI = 96
+"""Pixels that a browser gives to an inch; figures are drawn twice as fine, for sharp screens."""
+
 
 class Shown:
     """A finished figure; a notebook shows it when it ends a cell."""
@@ -25,14 +28,16 @@ class Shown:
         self.alt = alt
         self.digest = digest(*data)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=2 * _DPI, metadata={"Software": None})
         self.png = buffer.getvalue()
+        self.width = round(figure.get_figwidth() * _DPI)
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         plain = f"[{self.alt} (data {self.digest})]"
-        return {"image/png": self.png, "text/plain": plain}, {"image/png": {"alt": self.alt}}
+        shown = {"alt": self.alt, "width": self.width}
+        return {"image/png": self.png, "text/plain": plain}, {"image/png": shown}
 
 
 def digest(*data: ArrayLike) -> str:

@@ -13,7 +13,7 @@ from labkit.press.source import SourceError, did_you_mean
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 ROLES = ("exercise", "solution", "check", "wrong")
-TAGS = {*FRAMEWORKS, *ROLES, "solo", "measured", "hide-input"}
+TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "measured", "hide-input"}
 DIFFICULTIES = ("beginner", "intermediate", "advanced")
 OPTIONS = {"tags", "step", "mystnb"}
 WIDTH = 64

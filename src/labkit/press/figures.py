@@ -54,12 +54,19 @@ def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
     )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    for framework, color in COLORS.items():
+        svg = svg.replace(color, f"var(--twin-{framework})")
     svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
     last = len(first)
     return f"""\
 <figure class="twin-curves">{svg}
 <figcaption>One network, trained twice. Loss of step {last}:
-<span class="twin-pytorch">PyTorch <code>{first[-1]:.12f}</code></span>,
-<span class="twin-tensorflow">TensorFlow <code>{second[-1]:.12f}</code></span>.
+<span class="twin-pytorch">PyTorch <code>{_twelve(first[-1])}</code></span>,
+<span class="twin-tensorflow">TensorFlow <code>{_twelve(second[-1])}</code></span>.
 Largest difference in {last} steps: <code>{gap.largest:.1e}</code>.</figcaption></figure>"""
+
+
+def _twelve(value: float) -> str:
+    """Return a number with twelve significant digits."""
+    return np.format_float_positional(value, precision=12, fractional=False, unique=False)

@@ -61,12 +61,16 @@ def _cells(chapter: Chapter, root: Path) -> Iterator[NotebookNode]:
     bar = f"```{{twin-bar}} {chapter.name}\n```"
     yield nbformat.v4.new_markdown_cell(f"{title.source}\n\n{bar}")
     site = Site.read(root)
-    for framework in FRAMEWORKS:
-        cell = Cell("code", setup_source(chapter, framework, site), (framework,), 1, {}, id=SETUP)
-        yield _code(cell, twins[framework][SETUP], framework, "Show the set-up cell")
+    prepared = False
     for cell in rest:
         if cell.role == "wrong":
             continue
+        if cell.kind == "code" and not prepared:
+            prepared = True
+            for framework, ran in twins.items():
+                source = setup_source(chapter, framework, site)
+                first = Cell("code", source, (framework,), 1, {}, id=SETUP)
+                yield _code(first, ran[SETUP], framework, "Show the set-up cell")
         if cell.kind == "markdown":
             source = cell.source
             if cell.framework:
@@ -77,14 +81,14 @@ def _cells(chapter: Chapter, root: Path) -> Iterator[NotebookNode]:
         elif cell.framework:
             yield _code(cell, twins[cell.framework][cell.id], cell.framework)
         else:
-            # The same cell in both twins: once, unless the twins answered differently.
-            ran = {f: twins[f][cell.id] for f in FRAMEWORKS}
-            first, second = ran.values()
-            if first.outputs == second.outputs:
-                yield _code(cell, first, None)
+            # The same cell in both twins: once, unless the twins answered differently, or the
+            # author wants the answers compared.
+            pytorch, tensorflow = (twins[f][cell.id] for f in FRAMEWORKS)
+            if pytorch.outputs == tensorflow.outputs and "compare" not in cell.tags:
+                yield _code(cell, pytorch, None)
             else:
-                for framework, one in ran.items():
-                    yield _code(cell, one, framework)
+                yield _code(cell, pytorch, "pytorch")
+                yield _code(cell, tensorflow, "tensorflow")
 
 
 def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, NotebookNode]:
@@ -117,26 +121,32 @@ def _code(
         own["code_prompt_show"] = prompt or "Show the code"
     if ran is not None:
         new.outputs, new.execution_count = ran.outputs, ran.execution_count
-        alt = next((a for o in ran.outputs for a in [_alt(o)] if a is not None), None)
-        if alt is not None:
-            own["image"] = {"alt": alt or own.get("image", {}).get("alt", "")}
-            if not own["image"]["alt"]:
-                raise SourceError(
-                    Path(cell.id), cell.line, "a picture without a text alternative: draw it with "
-                    "labkit.plot, or give the cell `:mystnb: {image: {alt: …}}`"
-                )
+        for output in ran.outputs:
+            own["image"] = {**_picture(output), **own.get("image", {})}
+            if any(k.startswith("image/") for k in output.get("data", {})):
+                _demand_alt(own["image"], cell)
     new.metadata = nbformat.from_dict(
         {"tags": tags, "step": cell.step, **({"mystnb": own} if own else {})}
     )
     return new
 
 
-def _alt(output: NotebookNode) -> str | None:
-    """Return the text alternative of a picture, "" where it has none, None where no picture is."""
-    kind = next((k for k in output.get("data", {}) if k.startswith("image/")), None)
-    if kind is None:
-        return None
-    return str(output.metadata.get(kind, {}).get("alt", ""))
+def _picture(output: NotebookNode) -> dict[str, str]:
+    """Return what an output says of its picture: text alternative and width."""
+    kind = next((k for k in output.get("data", {}) if k.startswith("image/")), "")
+    said = output.get("metadata", {}).get(kind, {})
+    found = {"alt": said["alt"]} if said.get("alt") else {}
+    return {**found, **({"width": f"{said['width']}px"} if said.get("width") else {})}
+
+
+def _demand_alt(image: dict[str, str], cell: Cell) -> None:
+    if not image.get("alt"):
+        raise SourceError(
+            Path("chapters"),
+            None,
+            f"cell {cell.id!r} shows a picture without a text alternative: draw it with "
+            "labkit.plot, or give the cell `:mystnb: {image: {alt: …}}`",
+        )
 
 
 # --- steps as tabs ---------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+# The course's commands. `make book` and `make test` are the two that a reader needs.
+
+PYTHON ?= python3
+# Frameworks for this machine: cpu, or gpu (Linux with an NVIDIA card).
+FRAMEWORKS ?= cpu
+# On Linux without an NVIDIA card, PyTorch's own index has a build without 2 GB of CUDA:
+#   make book PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_FLAGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_FLAGS)
+
+.PHONY: book serve lab test test-all numbers format clean
+.DELETE_ON_ERROR:
+
+book: .venv/book  ## weave, run what is stale, build the book
+	@$(BIN)/labkit run
+	@$(BIN)/labkit book
+
+serve: book  ## show the book on 127.0.0.1
+	@echo "the book is at http://127.0.0.1:8000 (Ctrl-C ends it)"
+	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+lab: .venv/book  ## copy the notebooks to work/ and open them in JupyterLab
+	@$(BIN)/labkit copies work
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir work
+
+test: .venv/test  ## all that runs on a push
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow"
+
+test-all: test  ## the rest: other threads and processors, Colab, repeated runs
+	$(BIN)/pytest -m slow
+
+numbers: .venv/test  ## measure the numbers that stand in CONTRIBUTING.md
+	$(BIN)/python tests/numbers.py
+
+format: .venv/test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf _build
+
+.venv/book: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: make book PYTHON=python3.12" % v)'
+	@echo "installing into .venv, about two minutes"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -e '.[$(FRAMEWORKS),book]'
+	@touch $@
+
+.venv/test: .venv/book
+	@$(PIP) -e '.[$(FRAMEWORKS),book,dev]'
+	@touch $@

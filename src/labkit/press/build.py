@@ -1,0 +1,70 @@
+"""Build the book; copy its notebooks for a reader to work in."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from labkit.files import write_whole
+from labkit.press.source import SourceError
+
+
+class BuildError(SourceError):
+    """The book could not be built; what Sphinx said is in the message."""
+
+
+def book(root: Path) -> Path:
+    """Build the HTML with warnings as errors, and return its first page.
+
+    Raises
+    ------
+    BuildError
+        With the warnings and errors that Sphinx printed.
+    """
+    log = root / "_build" / "book.log"
+    command = [sys.executable, "-m", "jupyter_book", "build", str(root), "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    write_whole(log, done.stdout + done.stderr)
+    if done.returncode:
+        marks = ("warning:", "error", "exception")
+        lines = [t for t in (done.stdout + done.stderr).splitlines() if _says(t, marks)]
+        said = "\n".join(lines[:20]) or done.stderr[-2000:]
+        raise BuildError(log, None, f"the book was not built; Sphinx says:\n{said}")
+    return root / "_build" / "html" / "index.html"
+
+
+def _says(line: str, marks: tuple[str, ...]) -> bool:
+    # myst-parser prints its settings, in which every option's name stands.
+    return any(m in line.lower() for m in marks) and "Config(" not in line
+
+
+def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Copy the notebooks in ``labs/`` to `folder`.
+
+    Yields
+    ------
+    tuple
+        The copy's path, and ``"copied"``, ``"updated"`` (it was as we had left it),
+        ``"unchanged"``, or ``"yours, left alone"``.
+    """
+    ledger = folder / ".copied.json"
+    known = json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {}
+    for source in sorted((root / "labs").rglob("*")):
+        if not source.is_file() or ".ipynb_checkpoints" in source.parts:
+            continue
+        name = str(source.relative_to(root / "labs"))
+        target, content = folder / name, source.read_bytes()
+        old = target.read_bytes() if target.is_file() else None
+        if old is None or _digest(old) == known.get(name):
+            write_whole(target, content)
+            known[name] = _digest(content)
+            yield target, "copied" if old is None else "updated" if old != content else "unchanged"
+        else:
+            yield target, "unchanged" if old == content else "yours, left alone"
+    write_whole(ledger, json.dumps(known, indent=1) + "\n")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
