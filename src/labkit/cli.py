@@ -1,15 +1,16 @@
 """The `labkit` command."""
 
+import functools
 import importlib.util
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -45,18 +46,36 @@ Framework = Annotated[
 
 
 def main() -> None:
-    """Run the command; a failure a person can mend is one message and exit code 1."""
-    with _errors():
-        app()
+    """Run the command."""
+    app()
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command; a failure that a person can mend is one message and exit code 1."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with _errors():
+            function(*args, **kwargs)
+
+    return app.command()(run)
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         err.print("[red]stopped[/]; nothing is half-written")
-        sys.exit(130)
+        raise typer.Exit(130) from error
+    except typer.Exit:
+        raise
+    except ModuleNotFoundError as error:
+        err.print(
+            f"[red]error:[/] {error.name} is missing. Commands that make the course need its "
+            "'book' extra: `make book` installs it, or `pip install -e '.\\[book]'` in a clone."
+        )
+        raise typer.Exit(1) from error
     except Exception as error:
         # The press may not be installed, so its errors are known by name.
         kinds = {kind.__name__ for kind in type(error).__mro__}
@@ -64,10 +83,10 @@ def _errors() -> Iterator[None]:
             raise
         err.print("[red]error:[/] ", end="")
         err.print(str(error), markup=False, soft_wrap=True)
-        sys.exit(1)
+        raise typer.Exit(1) from error
 
 
-@app.command()
+@command
 def doctor() -> None:
     """Say what runs on this machine, and how to get the rest.
 
@@ -83,8 +102,8 @@ def doctor() -> None:
         for package in packages:
             found, bounds = session.installed(package), session.bounds(package)
             fits = bool(found and bounds and bounds.specifier.contains(found, prereleases=True))
-            wanted = f"pip install 'labkit[cpu]' ({package}{bounds.specifier if bounds else ''})"
-            _row(table, fits, package, found or "missing", wanted)
+            hint = session.install_hint(package).replace("[", "\\[")
+            _row(table, fits, package, found or "missing", hint)
         usable += all(session.installed(p) for p in packages)
         if session.installed(packages[0]):
             _row(table, True, f"{session.FRAMEWORKS[framework]} devices", _devices(framework), "")
@@ -101,12 +120,12 @@ def doctor() -> None:
         path = next((p for p in map(shutil.which, programs) if p), None)
         _row(table, path is not None, name, path or "missing", mend)
     book = importlib.util.find_spec("jupyter_book") is not None
-    _row(table, book, "Jupyter Book", "there" if book else "missing", "pip install 'labkit[book]'")
+    _row(table, book, "Jupyter Book", "there" if book else "missing", "make book")
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     _row(table, free > 5, "disk", f"{free:.0f} GiB free", "5 GiB are comfortable")
     out.print(table)
     if not usable:
-        err.print("[red]error:[/] neither framework is installed: pip install 'labkit\\[cpu]'")
+        err.print("[red]error:[/] neither framework is installed; the table says how to get one")
         raise typer.Exit(1)
 
 
@@ -135,7 +154,7 @@ def _devices(framework: str) -> str:
     return lines[-1]
 
 
-@app.command()
+@command
 def weave(chapters: Chapters = None, framework: Framework = None) -> None:
     """Make the notebooks of chapters without running them.
 
@@ -150,7 +169,7 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
         out.print(f"{job.label}: {state}" + (", to be run" if job.stale else ""))
 
 
-@app.command()
+@command
 def run(
     chapters: Chapters = None,
     framework: Framework = None,
@@ -184,7 +203,7 @@ def run(
     out.print(f"{len(stale)} notebooks run; written: {changed}", soft_wrap=True)
 
 
-@app.command()
+@command
 def take(
     notebook: Annotated[Path, typer.Argument(help="A notebook in labs/, edited in JupyterLab.")],
 ) -> None:
@@ -202,7 +221,7 @@ def take(
         out.print(f"no edits in {notebook}; {shown} is unchanged")
 
 
-@app.command()
+@command
 def book() -> None:
     """Build the book's pages from the chapters and their executed notebooks."""
     from labkit.press import build
@@ -211,7 +230,7 @@ def book() -> None:
     out.print(f"the book is at {page.as_uri()}", soft_wrap=True)
 
 
-@app.command()
+@command
 def copies(
     folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path("work"),
 ) -> None:
@@ -230,12 +249,8 @@ def _root(start: Path) -> Path:
 def _chosen(
     names: list[str] | None, framework: str | None
 ) -> tuple[Path, list["chapter.Chapter"], list[str]]:  # type: ignore[name-defined]  # noqa: F821
-    try:
-        from labkit.press import chapter
-        from labkit.press.source import SourceError, did_you_mean
-    except ModuleNotFoundError as error:
-        err.print(f"[red]error:[/] {error.name} is missing: pip install 'labkit\\[book]'")
-        raise typer.Exit(1) from error
+    from labkit.press import chapter
+    from labkit.press.source import SourceError, did_you_mean
 
     root = _root(Path.cwd())
     files = {f.stem: f for f in chapter.chapters(root)}

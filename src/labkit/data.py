@@ -152,9 +152,7 @@ def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> 
             pictures.append(picture)
             labels.append(label)
     train = len(pictures) - max(1, round(len(pictures) / 5))
-    return _split(
-        folder.name, tuple(classes), np.stack(pictures), np.array(labels), train, seed
-    )
+    return _split(folder.name, tuple(classes), np.stack(pictures), np.array(labels), train, seed)
 
 
 def _picture(file: Path, size: int | None, channels: int | None) -> NDArray[np.float64]:

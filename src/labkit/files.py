@@ -20,7 +20,7 @@ def write_whole(path: Path, content: str | bytes) -> bool:
     path
         Where to write. Missing folders are made.
     content
-        Text (written as UTF-8 with ``\\n``) or bytes.
+        Text (written as UTF-8, lines ended as they are) or bytes.
 
     Returns
     -------

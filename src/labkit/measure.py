@@ -22,9 +22,7 @@ class Measurement:
         return f"{self.median:.3g} {self.unit} (spread {self.spread:.2g}, {self.repeats} runs)"
 
 
-def seconds(
-    function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1
-) -> Measurement:
+def seconds(function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1) -> Measurement:
     """Time `function`, after `warmup` calls that do not count.
 
     Before the clock is read, work that the function left on a GPU is waited for.

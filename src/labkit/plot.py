@@ -111,7 +111,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Shown:
             if counts[row, column]:
                 weight = "normal" if row == column else "bold"
                 axes.text(
-                    column, row, counts[row, column], ha="center", va="center", weight=weight
+                    column, row, str(counts[row, column]), ha="center", va="center", weight=weight
                 )
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
@@ -144,7 +144,7 @@ def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> S
     columns = min(columns, len(grid))
     rows = -(-len(grid) // columns)
     with _figure(0.95 * columns, 1.2 * rows, rows, columns) as (figure, axes):
-        for place, ax in enumerate(np.ravel(axes)):
+        for place, ax in enumerate(np.ravel(np.asarray(axes, object))):
             ax.axis("off")
             if place < len(grid):
                 picture = grid[place]
@@ -161,7 +161,12 @@ def _figure(
 ) -> Iterator[tuple[Figure, Axes | Any]]:
     import matplotlib
 
-    style = {"font.size": 10, "axes.titlesize": 11, "axes.grid": False, "svg.hashsalt": "labkit"}
+    style: Any = {
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.grid": False,
+        "svg.hashsalt": "labkit",
+    }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from labkit import record
 
@@ -128,8 +129,11 @@ def _start_tensorflow() -> tuple[str, str, int | None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what C code writes to stderr: TensorFlow logs while it is imported, whatever its
-    log level is. Python's own errors still reach the reader."""
+    """Drop what C code writes to stderr.
+
+    TensorFlow logs while it is imported, whatever its log level is. Python's own errors still
+    reach the reader.
+    """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -169,7 +173,8 @@ def bounds(package: str) -> Requirement | None:
     """
     for text in requires("labkit") or []:
         requirement = Requirement(text)
-        if requirement.name in (package, f"{package}-cpu"):
+        here = requirement.marker is None or requirement.marker.evaluate({"extra": "cpu"})
+        if here and requirement.name in (package, f"{package}-cpu"):
             return requirement
     return None
 
@@ -184,27 +189,29 @@ def installed(package: str) -> str | None:
     return None
 
 
+def install_hint(package: str) -> str:
+    """Return the pip command that installs `package` within the course's bounds."""
+    wanted = bounds(package)
+    specifier = wanted.specifier if wanted else ""
+    return f"pip install '{wanted.name if wanted else package}{specifier}'"
+
+
 def _demand(package: str) -> None:
     found, wanted = installed(package), bounds(package)
-    specifier = wanted.specifier if wanted else ""
-    mend = "Install it with: pip install 'labkit[cpu]' (or 'labkit[gpu]'), then restart the kernel."
+    mend = f"Install it with: {install_hint(package)}, then restart the kernel."
     if found is None:
         raise MissingFrameworkError(
-            f"This lab needs {package}{specifier}, which is not installed for {sys.executable}. "
-            + mend
+            f"This lab needs {package}, which is not installed for {sys.executable}. {mend}"
         )
     if wanted is None or wanted.specifier.contains(found, prereleases=True):
         return
-    newest = max(
-        (s.version for s in wanted.specifier if s.operator.startswith(">")), default="0"
-    )
-    if Requirement(f"x>={newest}").specifier.contains(found, prereleases=True):
-        # A newer release only informs: the lab may still run, and says where it was tried.
-        print(
-            f"note: {package} {found} is newer than the {specifier} this lab was tried with",
-            file=sys.stderr,
+    lowest = max((s.version for s in wanted.specifier if s.operator == ">="), key=Version)
+    if Version(found) < Version(lowest):
+        raise MissingFrameworkError(
+            f"This lab needs {package}{wanted.specifier}; {found} is too old. {mend}"
         )
-        return
-    raise MissingFrameworkError(
-        f"This lab needs {package}{specifier}; {found} is too old. " + mend
+    # A newer release only informs: the lab may well run.
+    print(
+        f"note: {package} {found} is newer than the {wanted.specifier} this lab was tried with",
+        file=sys.stderr,
     )

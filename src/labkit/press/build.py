@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,14 @@ def book(root: Path) -> Path:
         With the warnings and errors that Sphinx printed.
     """
     log = root / "_build" / "book.log"
-    command = [sys.executable, "-m", "jupyter_book", "build", str(root), "-W", "-n", "--keep-going"]
+    program = "from jupyter_book.cli.main import main; main()"
+    options = ["build", str(root), "-W", "-n", "--keep-going"]
+    command = [sys.executable, "-c", program, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     write_whole(log, done.stdout + done.stderr)
     if done.returncode:
+        # A page that was read keeps its warnings to itself the next time: read all of them again.
+        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
         marks = ("warning:", "error", "exception")
         lines = [t for t in (done.stdout + done.stderr).splitlines() if _says(t, marks)]
         said = "\n".join(lines[:20]) or done.stderr[-2000:]

@@ -83,7 +83,7 @@ class Chapter:
         return self.lab.name
 
     def cells_of(self, framework: str) -> list[Cell]:
-        """The cells of one twin: its own and the shared ones."""
+        """Return the cells of one twin: its own and the shared ones."""
         return [c for c in self.cells if c.framework in (None, framework)]
 
 
@@ -237,7 +237,9 @@ def _check_tags(cells: list[Cell], path: Path) -> None:
     for cell in cells:
         for tag in cell.tags:
             if tag not in TAGS and not re.fullmatch(r"raises:[A-Za-z_.]+", tag):
-                raise SourceError(path, cell.line, f"unknown tag {tag!r}; {did_you_mean(tag, TAGS)}")
+                raise SourceError(
+                    path, cell.line, f"unknown tag {tag!r}; {did_you_mean(tag, TAGS)}"
+                )
         if all(f in cell.tags for f in FRAMEWORKS):
             raise SourceError(path, cell.line, "both frameworks' tags: leave out both for both")
         if cell.kind == "markdown":

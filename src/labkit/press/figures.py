@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
 
     first, second = (np.asarray(losses[f]) for f in FRAMEWORKS)
     gap = twins.compare(first, second)
-    style = {
+    style: Any = {
         "font.size": 10,
         "svg.hashsalt": "labkit",
         "svg.fonttype": "none",

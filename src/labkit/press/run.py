@@ -282,9 +282,9 @@ def _keep_measured(job: Job) -> None:
     old = {c.id: c for c in job.old.cells if c.cell_type == "code"}
     for cell in job.notebook.cells:
         before = old.get(cell.id)
-        if "measured" in cell.metadata.get("tags", ()) and before and before.outputs:
-            if before.source == cell.source:
-                cell.outputs = before.outputs
+        measured = "measured" in cell.metadata.get("tags", ())
+        if measured and before and before.outputs and before.source == cell.source:
+            cell.outputs = before.outputs
 
 
 def _take_records(folder: Path, evidence: Path, measure: bool) -> list[Path | None]:
@@ -317,9 +317,7 @@ def _normalise(cell: NotebookNode) -> None:
 
 
 def _expect_error(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
-    wanted = next(
-        (t[7:] for t in cell.metadata.get("tags", ()) if t.startswith("raises:")), None
-    )
+    wanted = next((t[7:] for t in cell.metadata.get("tags", ()) if t.startswith("raises:")), None)
     raised = next((o.ename for o in cell.outputs if o.output_type == "error"), None)
     if wanted and raised != wanted:
         message = f"was to raise {wanted}, and raised {raised or 'nothing'}"

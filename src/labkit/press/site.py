@@ -57,7 +57,7 @@ class Site:
 
     @cached_property
     def version(self) -> str:
-        """labkit's version, from `pyproject.toml`."""
+        """The version of labkit, from `pyproject.toml`."""
         project = tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))
         return project["project"]["version"]
 

@@ -22,12 +22,12 @@ from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter, load, pa
 from labkit.press.figures import twin_curves
 from labkit.press.site import Site
 from labkit.press.source import SourceError
-from labkit.press.weave import SETUP, notebook_path, read_notebook, setup as setup_source
+from labkit.press.weave import SETUP, notebook_path, read_notebook, setup_source
 
 HERE = Path(__file__).parent
 
 
-# --- the reader: a chapter's text, with its twins' outputs, as one notebook for MyST-NB ------------
+# --- the reader: a chapter's text, with its twins' outputs, as one notebook for MyST-NB -----------
 
 
 def read(text: str, root: str) -> NotebookNode:
@@ -149,7 +149,7 @@ def _demand_alt(image: dict[str, str], cell: Cell) -> None:
         )
 
 
-# --- steps as tabs ---------------------------------------------------------------------------------
+# --- steps as tabs --------------------------------------------------------------------------------
 
 
 class TwinTabs(SphinxTransform):
@@ -163,8 +163,10 @@ class TwinTabs(SphinxTransform):
         for parent in {id(n.parent): n.parent for n in found}.values():
             group: list[nodes.Element] = []
             for child in [*parent.children, None]:
-                begins = child is not None and _is_code(child) and any(
-                    _is_code(g) and _twin(g) == _twin(child) for g in group
+                begins = (
+                    child is not None
+                    and _is_code(child)
+                    and any(_is_code(g) and _twin(g) == _twin(child) for g in group)
                 )
                 if group and (child is None or not _twin(child) or begins):
                     self._wrap(parent, group)
@@ -239,7 +241,7 @@ class TwinProse(SphinxDirective):
         return [box]
 
 
-# --- what stands at a chapter's head, and on the front page ----------------------------------------
+# --- what stands at a chapter's head, and on the front page ---------------------------------------
 
 
 class TwinBar(SphinxDirective):
@@ -292,8 +294,8 @@ class TwinBar(SphinxDirective):
             f'<div class="twin-bar-item twin-{framework}"><strong>{title}</strong>'
             f'<span class="twin-open">{anchors} <a href="{up}{relative}" download="{file}" '
             f'aria-label="Download the notebook, {title}">Download</a></span>'
-            f'<small>Outputs made with {escape(", ".join(shown))} on '
-            f'{escape(str(machine.get("device")))}</small></div>'
+            f"<small>Outputs made with {escape(', '.join(shown))} on "
+            f"{escape(str(machine.get('device')))}</small></div>"
         )
 
     def _claims(self, root: Path, topics: tuple[str, ...]) -> list[nodes.Node]:
@@ -335,7 +337,7 @@ class TwinCurves(SphinxDirective):
         return [nodes.raw("", twin_curves(losses), format="html")]
 
 
-# --- the page around it ------------------------------------------------------------------------
+# --- the page around it ---------------------------------------------------------------------------
 
 
 def configure(app: Sphinx, config: Any) -> None:

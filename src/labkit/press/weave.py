@@ -46,7 +46,7 @@ def weave(
         if text:
             cells.append(nbformat.v4.new_markdown_cell(text, id=cell.id))
     cells[0].source = _head(chapter, framework, site)
-    cells.insert(1, nbformat.v4.new_code_cell(setup(chapter, framework, site), id=SETUP))
+    cells.insert(1, nbformat.v4.new_code_cell(setup_source(chapter, framework, site), id=SETUP))
     notebook = nbformat.v4.new_notebook(
         cells=cells,
         metadata={
@@ -59,7 +59,7 @@ def weave(
     return notebook
 
 
-def setup(chapter: Chapter, framework: str, site: Site) -> str:
+def setup_source(chapter: Chapter, framework: str, site: Site) -> str:
     """Return the source of the set-up cell."""
     needs = {"labkit": site.requirement, **chapter.lab.needs}
     rows = "".join(f'    "{module}":\n    "{need}",\n' for module, need in needs.items())
@@ -112,10 +112,11 @@ def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> No
         return
     if [c.source for c in old.cells] == [c.source for c in new.cells]:
         return  # its edits have been taken home
-    known = {c.id: c for c in new.cells}
-    for number, cell in enumerate(old.cells, 1):
-        if cell.get("id") not in known or known[cell.id].source != cell.source:
-            break
+    woven = {c.id: c.source for c in new.cells}
+    number = next(
+        (n for n, c in enumerate(old.cells, 1) if woven.get(c.get("id")) != c.source),
+        len(old.cells),
+    )
     raise SourceError(
         path,
         None,
@@ -138,8 +139,8 @@ def take(path: Path, root: Path) -> tuple[Path, str, int]:
         When cells were added or removed, or an edit cannot be carried back.
     """
     notebook = read_notebook(path)
-    info = notebook.metadata.get("labkit", {}) if notebook else {}
-    if notebook is None or "chapter" not in info:
+    info: Any = notebook.metadata.get("labkit") if notebook else None
+    if notebook is None or info is None:
         raise SourceError(path, None, "is not one of the course's notebooks")
     file = root / "chapters" / f"{info.chapter}.md"
     text = file.read_text(encoding="utf-8")
