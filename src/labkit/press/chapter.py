@@ -344,8 +344,9 @@ def _incomplete(cell: Cell, path: Path) -> SourceError:
 
 def _name(cells: list[Cell]) -> None:
     """Give each cell its id."""
+    cells[0].id = "title"
     section, count = "start", 0
-    for cell in cells:
+    for cell in cells[1:]:
         if cell.kind == "markdown":
             found = [title for _, depth, title in headings(cell.source) if depth > 1]
             if found:

@@ -1,0 +1,68 @@
+"""Fixtures shared by the tests."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FRONT = """\
+---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {name: python3, display_name: Python 3}
+lab: {name: tiny, read: 1, run: 1, difficulty: beginner, claims: [first-network]}
+---
+"""
+
+BODY = """\
+# A tiny chapter
+
+Words for both.
+
+## One step
+
+```{code-cell}
+:tags: [pytorch]
+:step: add
+print(1 + 1)
+```
+```{code-cell}
+:tags: [tensorflow]
+print(2)
+```
+
+```{code-cell}
+total = 3
+total
+```
+"""
+
+
+@pytest.fixture(autouse=True)
+def records(tmp_path, monkeypatch):
+    """No test writes records into the user's own folder."""
+    folder = tmp_path / "records"
+    monkeypatch.setenv("LABKIT_RECORDS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course with one small chapter, and the current folder in it."""
+    root = tmp_path / "course"
+    (root / "chapters").mkdir(parents=True)
+    (root / "evidence").mkdir()
+    for name in ("_config.yml", "pyproject.toml", "references.bib", "evidence/claims.yml"):
+        (root / name).write_bytes((ROOT / name).read_bytes())
+    (root / "chapters" / "glossary.md").write_text(
+        "# Glossary\n\n```{glossary}\ntensor\n  An array.\n```\n"
+    )
+    (root / "chapters" / "tiny.md").write_text(FRONT + BODY)
+    monkeypatch.chdir(root)
+    return root
+
+
+def chapter_text(body: str, front: str = FRONT) -> str:
+    """A chapter's text made of a body written in a test."""
+    return front + textwrap.dedent(body)

@@ -1,0 +1,103 @@
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from labkit import cli, session
+
+runner = CliRunner()
+
+
+def labkit(*args, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "labkit.cli", *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["doctor", "weave", "run", "take", "book", "copies"])
+def test_help_teaches(command):
+    done = runner.invoke(cli.app, [command, "--help"])
+    assert done.exit_code == 0
+    assert len(done.stdout) > 300
+
+
+def test_doctor():
+    done = runner.invoke(cli.app, ["doctor"])
+    assert done.exit_code == 0
+    for word in ("Python", "torch", "tensorflow", "keras", "compiler", "graphviz", "disk", "cpu"):
+        assert word in done.stdout
+
+
+def test_doctor_without_frameworks(monkeypatch):
+    monkeypatch.setattr(session, "installed", lambda package: None)
+    done = runner.invoke(cli.app, ["doctor"])
+    assert done.exit_code == 1
+    assert "pip install 'torch<2.14,>=2.13'" in done.stdout.replace("\n", " ")
+
+
+def test_weave_then_run(course):
+    done = labkit("weave", cwd=course)
+    assert done.stdout == "tiny pytorch: woven, to be run\ntiny tensorflow: woven, to be run\n"
+    assert done.returncode == 0
+    done = labkit("run", "--jobs", "2", cwd=course)
+    assert done.returncode == 0, done.stderr
+    assert "tiny pytorch: done, 3 cells" in done.stdout
+    assert "written: labs/tiny/pytorch.ipynb, labs/tiny/tensorflow.ipynb" in done.stdout
+    assert labkit("run", cwd=course).stdout == "2 notebooks, none stale\n"
+    assert "unchanged" in labkit("weave", cwd=course).stdout
+    # From a folder below, too.
+    assert "none stale" in labkit("run", cwd=course / "chapters").stdout
+
+
+def test_take(course):
+    labkit("weave", cwd=course)
+    path = course / "labs" / "tiny" / "tensorflow.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[3].source = "print(3)"
+    nbformat.write(notebook, path)
+    refused = labkit("run", cwd=course)
+    assert refused.returncode == 1
+    assert "labkit take" in refused.stderr
+    done = labkit("take", "labs/tiny/tensorflow.ipynb", cwd=course)
+    assert done.returncode == 0, done.stderr
+    assert "1 cells taken into chapters/tiny.md" in done.stdout
+    assert "print(3)" in (course / "chapters" / "tiny.md").read_text()
+    assert labkit("weave", cwd=course).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("run", "tinny"), 1, "no chapter 'tinny'; did you mean 'tiny'?"),
+        (("run", "--framework", "jax"), 2, "must be pytorch or tensorflow"),
+        (("take", "nothing.ipynb"), 1, "nothing.ipynb"),
+        (("run", "--jobs", "many"), 2, "integer"),
+    ],
+)
+def test_mistakes_are_one_message(course, args, code, words):
+    done = labkit(*args, cwd=course)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_in_a_chapter_is_one_message(course):
+    path = course / "chapters" / "tiny.md"
+    path.write_text(path.read_text().replace("[pytorch]", "[pytroch]"))
+    done = labkit("run", cwd=course)
+    assert done.returncode == 1
+    assert "chapters/tiny.md:15: unknown tag 'pytroch'; did you mean 'pytorch'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (course / "labs").exists()
+
+
+def test_outside_of_a_course(tmp_path):
+    done = labkit("run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "run this in the course's own folder" in done.stderr

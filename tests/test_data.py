@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from labkit import data
+from labkit.data import DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of small grey pictures."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            grey = rng.integers(0, 256, (9, 9), dtype=np.uint8)
+            Image.fromarray(grey).save(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def test_digits():
+    digits = data.images("digits")
+    assert digits.train_images.shape == (1440, 8, 8, 1)
+    assert digits.test_images.shape == (357, 8, 8, 1)
+    assert digits.train_images.dtype == np.float64
+    assert digits.train_images.flags.c_contiguous
+    assert (digits.train_images.min(), digits.train_images.max()) == (0, 1)
+    assert set(digits.test_labels) == set(range(10)) == {int(c) for c in digits.classes}
+    again = data.images("digits")
+    assert np.array_equal(digits.train_images, again.train_images)
+    other = data.images("digits", seed=1)
+    assert not np.array_equal(digits.train_labels, other.train_labels)
+
+
+def test_no_picture_is_in_both_parts():
+    digits = data.images("digits")
+    seen = {p.tobytes() for p in digits.train_images}
+    # 1797 scans of pen strokes: not two are alike.
+    assert not any(p.tobytes() in seen for p in digits.test_images)
+
+
+def test_a_folder(folder):
+    pets = data.images(folder)
+    assert pets.classes == ("cat", "dog")
+    assert pets.train_images.shape == (8, 9, 9, 1)
+    assert pets.test_images.shape == (2, 9, 9, 1)
+    assert 0 <= pets.train_images.min() < pets.train_images.max() <= 1
+
+
+def test_a_folder_keeps_pictures_with_their_labels(folder):
+    white = Image.new("L", (9, 9), 255)
+    black = Image.new("L", (9, 9), 0)
+    for number in range(5):
+        white.save(folder / "cat" / f"{number}.png")
+        black.save(folder / "dog" / f"{number}.png")
+    pets = data.images(folder)
+    assert np.array_equal(pets.train_images.mean(axis=(1, 2, 3)) < 0.5, pets.train_labels == 1)
+
+
+def test_a_folder_scaled_and_in_colour(folder):
+    pets = data.images(folder, size=6, channels=3)
+    assert pets.train_images.shape == (8, 6, 6, 3)
+
+
+def test_pictures_of_other_sizes_need_a_size(folder):
+    Image.new("L", (5, 5)).save(folder / "dog" / "small.png")
+    with pytest.raises(DataError, match=r"dog/small\.png has shape .*pass size="):
+        data.images(folder)
+    assert data.images(folder, size=8).train_images.shape[1:] == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "is empty"), (b"no picture", "cannot be read"), (b"\x89PNG\r\n\x1a\n12", "cannot be")],
+)
+def test_bad_pictures_are_named(folder, content, reason):
+    (folder / "cat" / "bad.png").write_bytes(content)
+    with pytest.raises(DataError, match=rf"cat/bad\.png {reason}"):
+        data.images(folder)
+
+
+def test_a_truncated_picture(folder):
+    path = folder / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"cat/0\.png cannot be read"):
+        data.images(folder)
+
+
+def test_one_class_is_too_few(tmp_path):
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(DataError, match=r"at least two sub-folders.*only 'cat'"):
+        data.images(tmp_path)
+
+
+def test_a_class_without_pictures(folder):
+    (folder / "eel").mkdir()
+    with pytest.raises(DataError, match="eel holds no picture"):
+        data.images(folder)
+
+
+def test_an_unknown_name():
+    with pytest.raises(DataError, match=r"'digit' is neither a dataset .known: digits. nor a"):
+        data.images("digit")
+
+
+def test_digits_have_one_size():
+    with pytest.raises(DataError, match="8×8"):
+        data.images("digits", size=28)
+
+
+def test_python_docs():
+    text = data.text("python-docs")
+    assert len(text) > 400_000
+    assert "iterator" in text
+
+
+def test_text_files(tmp_path):
+    file = tmp_path / "poem.txt"
+    file.write_text("Größe")
+    assert data.text(file) == "Größe"
+    file.write_bytes("Größe".encode("latin-1"))
+    with pytest.raises(DataError, match="byte 2 is not UTF-8"):
+        data.text(file)
+    file.write_text(" \n")
+    with pytest.raises(DataError, match="is empty"):
+        data.text(file)
+    with pytest.raises(DataError, match="neither a text"):
+        data.text(tmp_path / "none.txt")

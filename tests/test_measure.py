@@ -1,0 +1,32 @@
+import time
+
+import pytest
+
+from labkit import measure
+
+
+def test_seconds_leaves_the_warm_up_out():
+    calls = []
+
+    def slow_at_first():
+        calls.append(1)
+        time.sleep(0.2 if len(calls) == 1 else 0.01)
+
+    took = measure.seconds(slow_at_first, repeats=3, warmup=1)
+    assert len(calls) == 4
+    assert 0.01 <= took.median < 0.2
+    assert took.spread >= 0
+    assert took.repeats == 3
+    assert str(took).endswith("3 runs)")
+    with pytest.raises(ValueError, match="too few"):
+        measure.seconds(slow_at_first, repeats=0)
+
+
+def test_peak_memory_is_in_bytes():
+    before = measure.peak_memory()
+    block = bytearray(300_000_000)
+    grown = measure.peak_memory() - before
+    del block
+    assert before > 10_000_000
+    # The process may have been larger before; then its peak does not move.
+    assert grown < 400_000_000

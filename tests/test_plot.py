@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from labkit import plot
+
+
+def test_curves_say_what_they_show():
+    shown = plot.curves({"PyTorch": [3.0, 1.0], "TensorFlow": [3.0, 2.0]}, log=True)
+    assert shown.alt == (
+        "Line chart of loss over step: PyTorch from 3 to 1 in 2 points, lowest 1, highest 3; "
+        "TensorFlow from 3 to 2 in 2 points, lowest 2, highest 3"
+    )
+    data, metadata = shown._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert shown.digest in data["text/plain"]
+    assert metadata["image/png"]["alt"] == shown.alt
+
+
+def test_a_digest_follows_the_data():
+    assert plot.digest([1.0, 2.0]) == plot.digest([1.0 + 1e-12, 2.0])
+    assert plot.digest([1.0, 2.0]) != plot.digest([1.0, 2.001])
+    assert plot.digest([[1.0, 2.0]]) != plot.digest([1.0, 2.0])
+    assert plot.digest([0.0]) == plot.digest([-0.0])
+
+
+def test_the_same_figure_has_the_same_bytes():
+    assert plot.curves([3, 2, 1]).png == plot.curves([3, 2, 1]).png
+    assert plot.curves([3, 2, 1]).png != plot.curves([3, 1, 2]).png
+
+
+def test_confusion():
+    shown = plot.confusion([[5, 2], [0, 4]], ["a", "b"])
+    assert "9 of 11 right; most frequent mistakes: 2 × a taken for b" in shown.alt
+    assert "mistakes" not in plot.confusion([[5, 0], [0, 4]], ["a", "b"]).alt
+    with pytest.raises(ValueError, match="the classes are 3"):
+        plot.confusion([[5, 2], [0, 4]], ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures(channels):
+    shown = plot.pictures(np.zeros((3, 8, 8, channels)), ["a", "b", "c\nd"], columns=2)
+    assert shown.alt == "3 pictures, titled: a, b, c d"
+    with pytest.raises(ValueError, match="2 titles"):
+        plot.pictures(np.zeros((3, 8, 8, channels)), ["a", "b"])

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from labkit.press import chapter, prose
+from labkit.press.site import Site
+from labkit.press.source import SourceError
+
+PATH = Path("chapters/x.md")
+
+
+@pytest.fixture(scope="module")
+def site():
+    return Site(ROOT, "https://github.com/owner/Name", "main")
+
+
+def plain(text, site):
+    return prose.plain(text, site, PATH, 10)
+
+
+def test_what_is_markdown_already_stays(site):
+    text = "# Title\n\n- one\n- *two*, `{term}` and $x^2$\n\n```python\nx = {1: `2`}\n```\n\n| a |"
+    assert plain(text, site) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("{term}`loss`", "[loss](https://owner.github.io/Name/chapters/glossary.html#term-loss)"),
+        (
+            "{term}`layers <layer>`",
+            "[layers](https://owner.github.io/Name/chapters/glossary.html#term-layer)",
+        ),
+        ("{doc}`glossary`", "[Glossary](https://owner.github.io/Name/chapters/glossary.html)"),
+        (
+            "{doc}`here </chapters/glossary>`",
+            "[here](https://owner.github.io/Name/chapters/glossary.html)",
+        ),
+        ("{cite}`lecun1998`", "([LeCun et al., 1998](https://doi.org/10.1109/5.726791))"),
+        (
+            "{cite:t}`alpaydin1998`",
+            "[Alpaydin and Kaynak, 1998](https://doi.org/10.24432/C50P49)",
+        ),
+        ("{math}`x^2`", "$x^2$"),
+        ("```{math}\nx^2\n```", "$$\nx^2\n$$"),
+        ("(label)=\n## Title", "## Title"),
+        ("% a comment\nText", "Text"),
+        ("```{note}\nMind {term}`loss`.\n```", None),
+        (":::{admonition} A title\n:class: tip\nWords.\n:::", "> **A title**\n>\n> Words."),
+        (
+            "```{figure} cat.png\n:alt: A cat.\nA *cat*.\n```",
+            "![A cat.](https://github.com/owner/Name/raw/main/chapters/cat.png)\n\nA *cat*.",
+        ),
+    ],
+)
+def test_myst_becomes_markdown(source, wanted, site):
+    got = plain(source, site)
+    if wanted is None:
+        assert got.startswith("> **Note**\n>\n> Mind [loss](https://")
+    else:
+        assert got == wanted
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "words"),
+    [
+        ("Words.\n\n```{tabs}\nx\n```", 12, "unknown directive {tabs}"),
+        ("```{nott}\nx\n```", 10, "did you mean 'note'?"),
+        ("Words\n{trem}`loss`", 11, "unknown role {trem}; did you mean 'term'?"),
+        ("{term}`lost`", 10, "no term 'lost'; did you mean 'loss'?"),
+        ("{cite}`lecun1989`", 10, "no cite 'lecun1989'; did you mean 'lecun1998'?"),
+        ("{doc}`glosary`", 10, "no doc 'chapters/glosary'; did you mean 'chapters/glossary'?"),
+        ("{ref}`nowhere`", 10, "no ref 'nowhere'"),
+        ("```{figure} cat.png\nA cat.\n```", 10, "has no text alternative"),
+        ("Words.\n```{note}\nx", 11, "is never closed"),
+        ("See [there](glossary.md).", 10, "works in the book alone"),
+        ("```{note}\nx\n{trem}`y`\n```", 12, "unknown role {trem}"),
+    ],
+)
+def test_what_is_not_known_is_an_error_with_its_line(source, line, words, site):
+    with pytest.raises(SourceError) as caught:
+        plain(source, site)
+    assert str(caught.value).startswith(f"chapters/x.md:{line}: ")
+    assert words in str(caught.value)
+
+
+def test_nothing_of_myst_is_left_in_the_courses_notebooks():
+    site = Site.read(ROOT)
+    for path in chapter.chapters(ROOT):
+        for cell in chapter.load(path).cells:
+            if cell.kind == "markdown":
+                text = prose.plain(cell.source, site, path, cell.line)
+                assert "{term}" not in text
+                assert "```{" not in text
+                assert ":::" not in text
+
+
+def test_addresses(site):
+    hub = Site(ROOT, "https://github.com/owner/Name", "main", "https://hub.edu")
+    assert site.colab("labs/x/pytorch.ipynb") == (
+        "https://colab.research.google.com/github/owner/Name/blob/main/labs/x/pytorch.ipynb"
+    )
+    assert site.binder("labs/x/pytorch.ipynb") == (
+        "https://mybinder.org/v2/gh/owner/Name/main?urlpath=lab/tree/labs/x/pytorch.ipynb"
+    )
+    assert hub.jupyterhub("labs/x/pytorch.ipynb") == (
+        "https://hub.edu/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgithub.com%2Fowner%2FName"
+        "&branch=main&urlpath=lab%2Ftree%2FName%2Flabs%2Fx%2Fpytorch.ipynb"
+    )
+    assert site.jupyterhub("labs/x/a.ipynb").startswith("https://nbgitpuller.readthedocs.io/")
+    assert site.requirement == "git+https://github.com/owner/Name@main"
+
+
+def test_a_release_is_installed_by_its_tag(course):
+    file = course / "pyproject.toml"
+    file.write_text(file.read_text().replace('version = "0.1.0.dev0"', 'version = "0.1.0"'))
+    assert Site.read(course).requirement.endswith("@v0.1.0")
+    assert "/blob/v0.1.0/" in Site.read(course).colab("x")
+
+
+def test_a_broken_config(course):
+    (course / "_config.yml").write_text("title: x\n")
+    with pytest.raises(SourceError, match=r"_config\.yml: must give repository\.url"):
+        Site.read(course)
+    (course / "_config.yml").unlink()
+    with pytest.raises(SourceError, match="is missing"):
+        Site.read(course)

@@ -1,0 +1,67 @@
+import json
+
+import numpy as np
+import pytest
+
+from labkit import record
+from labkit.measure import Measurement
+
+TOOK = Measurement(0.5, 0.1, 5, "s")
+
+
+def test_what_is_written_is_read(records):
+    path = record.write(
+        "x", "pytorch", exact={"losses": [0.1, 0.2], "n": 3, "m": np.eye(2)}, measured={"t": TOOK}
+    )
+    assert path == records / "cpu" / "x.pytorch.json"
+    content = record.read(path)
+    assert content["exact"] == {"losses": [0.1, 0.2], "n": 3, "m": [[1, 0], [0, 1]]}
+    assert content["measured"]["t"] == {"median": 0.5, "spread": 0.1, "repeats": 5, "unit": "s"}
+    assert content["machine"]["versions"]["numpy"] == np.__version__
+    assert '"losses": [0.1, 0.2]' in path.read_text()
+
+
+def test_results_are_added(records):
+    record.write("x", "pytorch", exact={"a": 1})
+    path = record.write("x", "pytorch", exact={"b": 2.5})
+    assert record.read(path)["exact"] == {"a": 1, "b": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("exact", "reason"),
+    [
+        ({"loss": float("nan")}, "exact.loss holds nan"),
+        ({"loss": [1.0, float("inf")]}, "exact.loss holds inf"),
+        ({"net": object()}, "exact.net is a object"),
+    ],
+)
+def test_only_finite_numbers_and_strings(exact, reason):
+    with pytest.raises(record.RecordError, match=reason):
+        record.write("x", "pytorch", exact=exact)
+
+
+def test_a_measurement_needs_its_spread():
+    with pytest.raises(record.RecordError, match=r"measured\.t must be"):
+        record.write("x", "pytorch", measured={"t": 0.5})
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 1}', "{broken"])
+def test_a_broken_record_is_named(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(record.RecordError, match=r"x\.json .*run the lab again"):
+        record.read(path)
+
+
+def test_same_forgives_the_last_digits_alone():
+    assert record.same({"a": [0.1, 2]}, {"a": [0.1 + 1e-16, 2]})
+    assert not record.same({"a": [0.1, 2]}, {"a": [0.1 + 1e-10, 2]})
+    assert not record.same({"a": [2]}, {"a": [3]})
+    assert not record.same({"a": 1}, {"b": 1})
+    assert not record.same([1, 2], [1])
+    assert not record.same(1, 1.0)
+
+
+def test_dumps_is_json_whatever_a_string_holds():
+    content = {"exact": {"a": "@exact.b@", "b": [1]}, "measured": {}, "schema": 1}
+    assert json.loads(record.dumps(content))["exact"]["b"] == [1]

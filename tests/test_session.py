@@ -1,0 +1,105 @@
+import subprocess
+import sys
+
+import pytest
+
+import labkit
+from labkit import session
+
+
+def run(code, **env):
+    """Run code in a Python of its own: a session changes its whole process."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        check=False,
+    )
+
+
+def test_importing_labkit_imports_no_framework():
+    code = "import sys, labkit; print(sorted({'torch', 'tensorflow', 'keras'} & set(sys.modules)))"
+    assert run(code).stdout.strip() == "[]"
+
+
+def test_labkit_works_without_frameworks():
+    code = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'tensorflow', 'keras'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import labkit\n"
+        "print(labkit.data.images('digits').train_images.shape)"
+    )
+    assert run(code).stdout.strip() == "(1440, 8, 8, 1)"
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
+def test_start_prints_one_stable_line_and_nothing_else(framework):
+    done = run(f"import labkit; labkit.start('x', '{framework}')", LABKIT_PROFILE="cpu")
+    assert done.stdout == f"x in {session.FRAMEWORKS[framework]}: cpu profile, seed 0\n"
+    assert done.stderr == ""
+
+
+def test_start_seeds_and_limits_threads():
+    code = (
+        "import labkit, numpy as np\n"
+        "lab = labkit.start('x', 'pytorch')\n"
+        "import torch\n"
+        "print(lab.threads, torch.get_num_threads(), np.random.rand(), torch.rand(1).item())\n"
+        "print(lab.scratch.is_dir())"
+    )
+    first = run(code, LABKIT_PROFILE="cpu")
+    assert first.stdout == run(code, LABKIT_PROFILE="cpu").stdout
+    assert first.stdout.splitlines()[1].startswith("1 1 ")
+    two = run(code, LABKIT_PROFILE="cpu", LABKIT_THREADS="2")
+    assert two.stdout.splitlines()[1].startswith("2 2 ")
+
+
+def test_start_seeds_keras_and_limits_its_threads():
+    code = (
+        "import labkit\n"
+        "lab = labkit.start('x', 'tensorflow')\n"
+        "import keras, tensorflow as tf\n"
+        "print(tf.config.threading.get_intra_op_parallelism_threads(), keras.random.normal((1,)))"
+    )
+    first = run(code, LABKIT_PROFILE="cpu").stdout
+    assert first.splitlines()[1].startswith("1 ")
+    assert first == run(code, LABKIT_PROFILE="cpu").stdout
+
+
+def test_unknown_settings(monkeypatch):
+    with pytest.raises(ValueError, match="framework is 'jax'; it must be one of pytorch, tensor"):
+        labkit.start("x", "jax")
+    monkeypatch.setenv("LABKIT_PROFILE", "tpu")
+    with pytest.raises(ValueError, match="LABKIT_PROFILE is 'tpu'; set it to cpu or gpu"):
+        session._profile(False)
+    monkeypatch.setenv("LABKIT_PROFILE", "gpu")
+    with pytest.raises(ValueError, match="sees no CUDA device"):
+        session._profile(False)
+    monkeypatch.setenv("LABKIT_THREADS", "many")
+    with pytest.raises(ValueError, match="LABKIT_THREADS is 'many'"):
+        session._threads("cpu")
+
+
+def test_a_missing_framework_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(session, "installed", lambda package: None)
+    with pytest.raises(labkit.MissingFrameworkError, match=r"needs torch.*pip install 'torch<"):
+        labkit.start("x", "pytorch")
+
+
+def test_an_old_framework_is_refused_and_a_newer_one_noted(monkeypatch, capsys):
+    monkeypatch.setattr(session, "installed", lambda package: "1.9.0")
+    with pytest.raises(labkit.MissingFrameworkError, match=r"1\.9\.0 is too old"):
+        session._demand("torch")
+    monkeypatch.setattr(session, "installed", lambda package: "99.0")
+    session._demand("torch")
+    assert "note: torch 99.0 is newer" in capsys.readouterr().err
+    monkeypatch.setattr(session, "installed", lambda package: "2.13.0+cpu")
+    session._demand("torch")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,208 @@
+import nbformat
+import pytest
+from conftest import BODY, FRONT, ROOT, chapter_text
+
+from labkit.press import build, chapter, run, weave
+from labkit.press.site import Site
+from labkit.press.source import SourceError
+
+EXERCISE = """\
+# T
+
+```{code-cell}
+:tags: [exercise]
+:step: ask
+answer = None
+```
+Words between.
+
+```{code-cell}
+:tags: [check]
+assert answer == 2
+```
+```{code-cell}
+:tags: [solution]
+answer = 2
+```
+```{code-cell}
+:tags: [wrong]
+answer = 3
+```
+"""
+
+
+def woven(course, framework="pytorch", edition="starters"):
+    loaded = chapter.load(course / "chapters" / "tiny.md")
+    return weave.weave(loaded, framework, Site.read(course), edition)
+
+
+def put(course, framework="pytorch"):
+    """Write a woven notebook, as `labkit weave` does."""
+    loaded = chapter.load(course / "chapters" / "tiny.md")
+    (job,) = run.plan(course, [loaded], [framework])
+    run.write_woven(job)
+    return job.path
+
+
+def edit(path, cell_id, source):
+    notebook = nbformat.read(path, as_version=4)
+    next(c for c in notebook.cells if c.id == cell_id).source = source
+    nbformat.write(notebook, path)
+
+
+def test_each_twin_gets_its_own_cells(course):
+    for framework, own in (("pytorch", "print(1 + 1)"), ("tensorflow", "print(2)")):
+        notebook = woven(course, framework)
+        nbformat.validate(notebook)
+        assert [c.source for c in notebook.cells if c.cell_type == "code"][1:] == [
+            own,
+            "total = 3\ntotal",
+        ]
+        assert f'"tiny", "{framework}"' in notebook.cells[1].source
+
+
+def test_a_notebook_opens_with_title_badge_claims_and_set_up(course):
+    title, setup, *_ = woven(course).cells
+    assert title.source.startswith("# A tiny chapter\n\n[![Open in Colab](https://colab.")
+    assert "/labs/tiny/pytorch.ipynb)" in title.source
+    assert "Writing a training loop is slightly complex in TensorFlow." in title.source
+    assert "()" not in title.source
+    assert setup.id == "setup"
+    assert "git+https://github.com/example/twin-labs@main" in setup.source
+    compile(setup.source, "setup", "exec")
+
+
+def test_needs_are_installed_where_they_are_missing(course):
+    text = FRONT.replace("claims:", "needs: {onnx: 'onnx>=1.17'}, claims:") + BODY
+    (course / "chapters" / "tiny.md").write_text(text)
+    assert '    "onnx":\n    "onnx>=1.17",\n' in woven(course).cells[1].source
+
+
+def test_the_address_is_one_setting(course):
+    config = course / "_config.yml"
+    config.write_text(config.read_text().replace("example/twin-labs", "me/mine"))
+    text = nbformat.writes(woven(course))
+    assert "example/twin-labs" not in text
+    assert text.count("me/mine") >= 3
+    assert "https://me.github.io/mine/chapters/tiny.html?framework=pytorch" in text
+
+
+def test_editions(course):
+    (course / "chapters" / "tiny.md").write_text(chapter_text(EXERCISE))
+
+    def code(edition):
+        cells = woven(course, edition=edition).cells
+        return [c.source for c in cells if c.cell_type == "code"][1:]
+
+    check = "assert answer == 2"
+    assert code("starters") == ["answer = None", check]
+    assert code("solutions") == ["answer = 2", check]
+    assert code("answers") == ["answer = 3", check, "answer = 2", check]
+
+
+def test_tags_become_those_of_other_tools(course):
+    body = "# T\n\n```{code-cell}\n:tags: [measured, 'raises:ValueError', hide-input]\n1\n```\n"
+    (course / "chapters" / "tiny.md").write_text(chapter_text(body))
+    metadata = woven(course).cells[-1].metadata
+    assert "nbval-ignore-output" in metadata.tags
+    assert "raises-exception" in metadata.tags
+    assert metadata.jupyter == {"source_hidden": True}
+
+
+def test_weaving_again_changes_no_byte(course):
+    path = put(course)
+    before = path.read_bytes()
+    put(course)
+    assert path.read_bytes() == before
+
+
+def test_an_edited_notebook_is_never_overwritten(course):
+    path = put(course)
+    edit(path, "add-pytorch", "print('mine')")
+    before = path.read_bytes()
+    with pytest.raises(SourceError, match=r"pytorch\.ipynb: was edited by hand .cell 4.*take"):
+        put(course)
+    assert path.read_bytes() == before
+
+
+def test_take_brings_edits_home(course):
+    path = put(course)
+    edit(path, "add-pytorch", "# three\nprint(3)")
+    edit(path, "one-step-2", "total = 4")
+    file, text, edited = weave.take(path, course)
+    assert edited == 2
+    wanted = (FRONT + BODY).replace("print(1 + 1)", "# three\nprint(3)")
+    assert text == wanted.replace("total = 3\ntotal", "total = 4")
+    file.write_text(text)
+    put(course)  # is not refused: what stands there is what the chapter says now
+    assert weave.take(path, course)[2] == 0
+
+
+def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
+    body = "# T\n\nPlain words.\n\n+++\n\nA {term}`tensor`.\n"
+    (course / "chapters" / "tiny.md").write_text(chapter_text(body))
+    path = put(course)
+    edit(path, "start-1", "Plain other words.")
+    assert "Plain other words." in weave.take(path, course)[1]
+    edit(path, "start-2", "Another tensor.")
+    with pytest.raises(SourceError, match=r"tiny\.md:12: cell 'start-2' uses what plain"):
+        weave.take(path, course)
+
+
+def test_take_refuses_what_it_cannot_carry(course):
+    path = put(course)
+    edit(path, "setup", "import labkit")
+    with pytest.raises(SourceError, match="the setup cell is made by labkit"):
+        weave.take(path, course)
+    put_again = nbformat.read(path, as_version=4)
+    del put_again.cells[3]
+    nbformat.write(put_again, path)
+    with pytest.raises(SourceError, match="cells added, moved or removed"):
+        weave.take(path, course)
+
+
+def test_take_refuses_what_would_break_the_chapter(course):
+    path = put(course)
+    edit(path, "add-pytorch", "x = '" + "a" * 70 + "'")
+    with pytest.raises(SourceError, match="76 columns"):
+        weave.take(path, course)
+
+
+def test_a_broken_notebook_is_named(course):
+    path = put(course)
+    path.write_text('{"cells": [')
+    with pytest.raises(SourceError, match=r"pytorch\.ipynb: is no notebook"):
+        put(course)
+
+
+def test_no_chapter_says_what_markdown_cannot(course):
+    (course / "chapters" / "tiny.md").write_text(chapter_text("# T\n\n```{tabs}\nx\n```\n"))
+    with pytest.raises(SourceError, match=r"tiny\.md:8: unknown directive"):
+        put(course)
+
+
+def test_copies_are_the_readers(course, tmp_path):
+    source = put(course)
+    work = tmp_path / "work"
+    copy = work / "tiny" / "pytorch.ipynb"
+    assert list(build.copies(course, work)) == [(copy, "copied")]
+    assert list(build.copies(course, work)) == [(copy, "unchanged")]
+    source.write_text(source.read_text().replace("total = 3", "total = 5"))
+    assert list(build.copies(course, work)) == [(copy, "updated")]
+    copy.write_text("mine")
+    source.write_text(source.read_text().replace("total = 5", "total = 6"))
+    assert list(build.copies(course, work)) == [(copy, "yours, left alone")]
+    assert copy.read_text() == "mine"
+
+
+def test_the_courses_notebooks_are_what_its_chapters_say():
+    site = Site.read(ROOT)
+    for path in chapter.chapters(ROOT):
+        loaded = chapter.load(path)
+        for framework in chapter.FRAMEWORKS:
+            file = weave.notebook_path(ROOT, loaded.name, framework)
+            stands = weave.read_notebook(file)
+            assert not weave.edited_by_hand(stands)
+            assert weave.sources_hash(stands) == weave.sources_hash(
+                weave.weave(loaded, framework, site)
+            ), f"{file} is stale: run `labkit run`"
