@@ -1,0 +1,427 @@
+"""The built book, in a real browser."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from conftest import ROOT
+
+from labkit.press import chapter
+
+BROWSER = next(
+    (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+needs_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt install chromium"),
+]
+# What axe-core finds and this book does not mend, each with its reason.
+ACCEPTED = {
+    "region": "the theme puts its skip link and search dialog outside of any landmark",
+    "label-content-name-mismatch": "the theme's search button is named by its shortcut, too",
+    "empty-table-header": "the theme's search results carry an empty header",
+    "landmark-unique": "the theme names its two navigations alike",
+}
+PAGES = ["chapters/index.html", "chapters/first-network.html", "chapters/glossary.html"]
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The book, built clean from a copy, with warnings as errors."""
+    source = tmp_path_factory.mktemp("book")
+    ignore = shutil.ignore_patterns(
+        ".git", ".venv", "_build", "work", "tests", "__pycache__", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(ROOT, source, dirs_exist_ok=True, ignore=ignore)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("labkit")), "book"],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return source / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def server(book):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(book))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}/"
+        httpd.shutdown()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, server):
+    """A page that fails the test for any error in its console and any request to elsewhere."""
+    faults = []
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=server)
+    tab = context.new_page()
+    tab.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda e: faults.append(str(e)))
+    tab.on("response", lambda r: faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+
+    def elsewhere(request):
+        if not request.url.startswith((server, "data:", "blob:")):
+            faults.append(f"asks for {request.url}")
+
+    tab.on("request", elsewhere)
+    yield tab
+    context.close()
+    assert not faults
+
+
+def shown(page, step, framework):
+    """Whether a step's tab of one framework is visible."""
+    return page.locator(f"#step-{step} .sd-tab-content.twin-{framework}").is_visible()
+
+
+def press(page, framework):
+    page.locator(f".twin-switch [data-twin-choice={framework}]").click()
+
+
+def browser_tests(cls):
+    for mark in needs_browser:
+        cls = mark(cls)
+    return cls
+
+
+@browser_tests
+class TestInABrowser:
+    def test_the_switch_holds_across_pages(self, page):
+        page.goto("chapters/first-network.html")
+        assert shown(page, "network", "pytorch")
+        assert not shown(page, "network", "tensorflow")
+        press(page, "tensorflow")
+        for step in ("network", "train"):
+            assert shown(page, step, "tensorflow")
+            assert not shown(page, step, "pytorch")
+        page.goto("chapters/glossary.html")
+        chosen = page.locator(".twin-switch [aria-pressed=true]")
+        assert chosen.get_attribute("data-twin-choice") == "tensorflow"
+        press(page, "both")
+        page.goto("chapters/first-network.html")
+        assert shown(page, "network", "pytorch")
+        assert shown(page, "network", "tensorflow")
+
+    def test_a_tab_moves_the_switch_and_all_other_tabs(self, page):
+        page.goto("chapters/first-network.html")
+        page.locator("#step-network .sd-tab-label.twin-tensorflow").click()
+        assert shown(page, "train", "tensorflow")
+        assert not shown(page, "train", "pytorch")
+        chosen = page.locator(".twin-switch [aria-pressed=true]")
+        assert chosen.get_attribute("data-twin-choice") == "tensorflow"
+
+    def test_the_keyboard_reaches_switch_and_tabs(self, page):
+        page.goto("chapters/first-network.html")
+        page.locator(".twin-switch [data-twin-choice=tensorflow]").focus()
+        page.keyboard.press("Enter")
+        assert shown(page, "network", "tensorflow")
+        page.locator("#step-network input").nth(1).focus()
+        page.keyboard.press("ArrowLeft")
+        assert shown(page, "train", "pytorch")
+
+    @pytest.mark.parametrize("choice", ["pytorch", "tensorflow", "both"])
+    def test_an_address_sets_the_framework(self, page, choice):
+        page.goto(f"chapters/first-network.html?framework={choice}")
+        assert shown(page, "network", "pytorch") == (choice != "tensorflow")
+        assert shown(page, "network", "tensorflow") == (choice != "pytorch")
+        page.goto("chapters/index.html")
+        chosen = page.locator(".twin-switch [aria-pressed=true]")
+        assert chosen.get_attribute("data-twin-choice") == choice
+
+    def test_an_unknown_framework_in_the_address_is_passed_over(self, page):
+        page.goto("chapters/first-network.html?framework=jax")
+        assert shown(page, "network", "pytorch")
+
+    def test_prose_for_one_framework_shows_with_its_tab(self, page):
+        page.goto("chapters/first-network.html?framework=pytorch")
+        words = page.get_by_text("In Keras this network is a list")
+        assert not words.is_visible()
+        press(page, "tensorflow")
+        assert words.is_visible()
+        assert not page.get_by_text("In PyTorch a network is a class").is_visible()
+
+    def test_columns_on_a_wide_screen_and_tabs_on_a_narrow_one(self, page):
+        page.goto("chapters/first-network.html?framework=both")
+        boxes = [
+            page.locator(f"#step-network .sd-tab-content.twin-{f}").bounding_box()
+            for f in chapter.FRAMEWORKS
+        ]
+        assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"] + 1
+        assert boxes[0]["y"] == boxes[1]["y"]
+        page.set_viewport_size({"width": 390, "height": 844})
+        visible = [shown(page, "network", f) for f in chapter.FRAMEWORKS]
+        assert sorted(visible) == [False, True]
+        assert page.locator("#step-network .sd-tab-label").first.is_visible()
+
+    @pytest.mark.parametrize("choice", ["pytorch", "tensorflow", "both"])
+    def test_no_code_is_cut_at_1440(self, page, choice):
+        for path in (p for p in PAGES if "first" in p):
+            page.goto(f"{path}?framework={choice}")
+            page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+            cut = page.eval_on_selector_all(
+                "pre",
+                "all => all.filter(p => p.offsetParent && p.scrollWidth > p.clientWidth)"
+                ".map(p => p.innerText.slice(0, 200))",
+            )
+            assert cut == []
+
+    @pytest.mark.parametrize("width", [390, 768, 1440])
+    @pytest.mark.parametrize("path", PAGES)
+    def test_no_page_is_wider_than_the_screen(self, page, path, width):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    @pytest.mark.parametrize("path", [*PAGES, "chapters/references.html", "search.html"])
+    def test_no_page_asks_elsewhere_or_complains(self, page, path):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+
+    def test_math_is_drawn_without_a_script(self, page):
+        page.goto("chapters/first-network.html")
+        assert page.locator("math").count() >= 2
+        assert page.locator("math").first.bounding_box()["width"] > 40
+
+    def test_every_picture_has_a_real_text_alternative(self, page):
+        page.goto("chapters/first-network.html?framework=both")
+        for picture in page.locator("main img").all():
+            alt = picture.get_attribute("alt") or ""
+            assert len(alt) > 20, picture.get_attribute("src")
+            assert not re.search(r"\.(png|svg|jpe?g)$", alt)
+        page.goto("chapters/index.html")
+        assert "lie on each other" in page.locator(".twin-curves svg").get_attribute("aria-label")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("choice", ["pytorch", "both"])
+    @pytest.mark.parametrize("path", PAGES)
+    def test_axe_finds_nothing_beyond_what_is_listed(self, page, path, choice, scheme):
+        from axe_playwright_python.sync_playwright import Axe
+
+        page.emulate_media(color_scheme=scheme)
+        page.goto(f"{path}?framework={choice}")
+        page.wait_for_timeout(300)
+        found = Axe().run(page, options={"preload": False}).response["violations"]
+        new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in ACCEPTED}
+        assert new == {}
+
+    def test_deep_links_to_steps(self, page):
+        page.goto("chapters/first-network.html#step-train")
+        page.wait_for_timeout(300)
+        top = page.locator("#step-train").bounding_box()["y"]
+        assert 0 <= top < 300
+        link = page.locator("#step-train > .twin-link")
+        assert link.get_attribute("href") == "#step-train"
+
+    def test_one_click_to_the_first_lab(self, page):
+        page.goto("")
+        page.wait_for_url("**/chapters/index.html")
+        page.get_by_role("link", name="Open the first lab").click()
+        page.wait_for_url("**/chapters/first-network.html")
+
+    def test_solutions_are_closed_until_asked_for(self, page):
+        page.goto("chapters/first-network.html")
+        solution = page.get_by_text("return outputs * (weights + 1)")
+        assert not solution.is_visible()
+        page.get_by_text("Show a solution").first.click()
+        assert solution.is_visible()
+
+
+# --- without a browser -------------------------------------------------------------------------
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.links, self.ids, self.headings = [], set(), []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if "id" in values:
+            self.ids.add(values["id"])
+        for key in ("href", "src"):
+            if values.get(key):
+                self.links.append(values[key])
+
+
+@pytest.fixture(scope="session")
+def parsed(book):
+    found = {}
+    for file in book.rglob("*.html"):
+        if "_static" in file.parts:
+            continue
+        parser = Links()
+        parser.feed(file.read_text(encoding="utf-8"))
+        found[str(file.relative_to(book))] = parser
+    return found
+
+
+def test_every_internal_link_resolves(book, parsed):
+    broken = []
+    for name, parser in parsed.items():
+        for link in parser.links:
+            parts = urlsplit(urljoin(f"http://book/{name}", link))
+            if parts.netloc != "book" or parts.scheme != "http":
+                continue
+            target = parts.path.lstrip("/")
+            ids = parsed[target].ids if target in parsed else {parts.fragment}
+            if not (book / target).is_file() or (parts.fragment and parts.fragment not in ids):
+                broken.append(f"{name}: {link}")
+    assert broken == []
+
+
+def test_colab_links_name_files_that_exist(parsed):
+    links = {link for p in parsed.values() for link in p.links if "colab.research" in link}
+    found = set()
+    for link in links:
+        match = re.fullmatch(
+            r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/[\w.-]+/(.+\.ipynb)",
+            link,
+        )
+        assert match, link
+        assert (ROOT / match[1]).is_file()
+        found.add(match[1])
+    assert len(found) == 2 * len(chapter.chapters(ROOT))
+
+
+def test_every_chapter_has_its_bar(parsed):
+    for path in chapter.chapters(ROOT):
+        links = parsed[f"chapters/{path.stem}.html"].links
+        for where in ("colab.research", "mybinder.org", "nbgitpuller", "labs/"):
+            assert sum(where in link for link in links) >= 2, where
+
+
+def test_every_step_has_a_stable_link(parsed):
+    for path in chapter.chapters(ROOT):
+        ids = parsed[f"chapters/{path.stem}.html"].ids
+        steps = {c.step for c in chapter.load(path).cells if c.step and c.role != "wrong"}
+        assert {f"step-{s}" for s in steps} <= ids
+
+
+def test_wrong_answers_are_not_in_the_book(book):
+    text = (book / "chapters" / "first-network.html").read_text()
+    assert "step-softmax-axis" not in text
+
+
+def test_the_downloads_are_the_notebooks(book):
+    for file in (ROOT / "labs").rglob("*.ipynb"):
+        assert (book / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+
+
+def test_the_front_page_shows_what_the_records_say(book):
+    from labkit import record
+
+    text = (book / "chapters" / "index.html").read_text()
+    for framework in chapter.FRAMEWORKS:
+        file = ROOT / "evidence" / "cpu" / f"first-network.{framework}.json"
+        last = record.read(file)["exact"]["losses"][-1]
+        assert f"{last:.12f}"[:13] in text
+
+
+def rebuild(source):
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("labkit")), "book"],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "page"),
+    [
+        ("chapters/first-network.md", "A handwritten 4", "A handwritten 7", "first-network"),
+        ("evidence/cpu/first-network.pytorch.json", "0.0547", "0.0549", "index"),
+        ("evidence/claims.yml", "Writing a training loop is", "Writing loops is", "first-network"),
+        ("labs/first-network/pytorch.ipynb", "352 of 357", "351 of 357", "first-network"),
+    ],
+)
+def test_a_page_is_rebuilt_when_what_it_shows_has_changed(book, file, old, new, page):
+    source = book.parents[1]
+    path, html = source / file, book / "chapters" / f"{page}.html"
+
+    def article():
+        return html.read_text().split("<article", 1)[1].split("</article>", 1)[0]
+
+    before, text = article(), path.read_text()
+    assert old in text
+    try:
+        path.write_text(text.replace(old, new))
+        rebuild(source)
+        assert article() != before
+    finally:
+        path.write_text(text)
+        os.utime(path)
+        rebuild(source)
+    assert article() == before
+
+
+def test_a_broken_chapter_does_not_build_and_says_where(book, tmp_path):
+    source = tmp_path / "copy"
+    shutil.copytree(book.parents[1], source, ignore=shutil.ignore_patterns("_build"))
+    path = source / "chapters" / "glossary.md"
+    path.write_text(path.read_text() + "\n{term}`nothing of the kind`\n")
+    for _ in range(2):  # a warm build must not pass what a cold one refused
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("labkit")), "book"],
+            cwd=source,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "nothing of the kind" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_stale_notebook_does_not_build(book, tmp_path):
+    source = tmp_path / "copy"
+    shutil.copytree(book.parents[1], source, ignore=shutil.ignore_patterns("_build"))
+    path = source / "chapters" / "first-network.md"
+    path.write_text(path.read_text().replace("self.conv1 =", "self.first ="))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("labkit")), "book"],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pytorch.ipynb is stale: `labkit run` brings it up to date" in done.stderr
