@@ -8,12 +8,14 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:  # matplotlib takes longer to import than all the rest of labkit
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLORS = {"pytorch": "#b8400e", "tensorflow": "#1a5fb4", "other": "#4b5563"}
 
@@ -24,7 +26,7 @@ _DPI = 96
 class Shown:
     """A finished figure; a notebook shows it when it ends a cell."""
 
-    def __init__(self, figure: Figure, alt: str, data: Sequence[ArrayLike]) -> None:
+    def __init__(self, figure: "Figure", alt: str, data: Sequence[ArrayLike]) -> None:
         self.alt = alt
         self.digest = digest(*data)
         buffer = io.BytesIO()
@@ -158,8 +160,9 @@ def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> S
 @contextmanager
 def _figure(
     width: float, height: float, rows: int = 1, columns: int = 1
-) -> Iterator[tuple[Figure, Axes | Any]]:
+) -> Iterator[tuple["Figure", "Axes | Any"]]:
     import matplotlib
+    from matplotlib.figure import Figure
 
     style: Any = {
         "font.size": 10,
