@@ -75,7 +75,7 @@ def server(book):
         httpd.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop would be in other modules' way
 def chromium():
     from playwright.sync_api import sync_playwright
 
