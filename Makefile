@@ -34,7 +34,7 @@ test-all: test  ## the rest: other threads and processors, Colab, repeated runs
 	$(BIN)/pytest -m slow
 
 numbers: .venv/test  ## measure the numbers that stand in CONTRIBUTING.md
-	$(BIN)/python tests/numbers.py
+	$(BIN)/python tests/take_numbers.py
 
 format: .venv/test
 	$(BIN)/ruff check --fix

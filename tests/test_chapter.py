@@ -59,7 +59,7 @@ TENSORFLOW = "```{code-cell}\n:tags: [tensorflow]\n1\n```\n"
         (PYTORCH % "a" + "\nWords.\n\n" + TENSORFLOW, 4, "without a twin"),
         ((PYTORCH % "a").replace(":step: a\n", "") + TENSORFLOW, 3, "a step has no name"),
         ((PYTORCH % "a" + TENSORFLOW) * 2, 13, "duplicate step 'a', first in line 11"),
-        (PYTORCH % "Not-good" + TENSORFLOW, 4, "lower-case letters, digits, hyphens"),
+        (PYTORCH % "Not-good" + TENSORFLOW, 4, "lower-case letters, digits and hyphens"),
         ("```{code-cell}\n:tags: [pytroch]\n1\n```\n", 3, "unknown tag 'pytroch'; did you mean 'p"),
         ("```{code-cell}\n:tag: [solo]\n1\n```\n", 3, "unknown cell option 'tag'; did you mean"),
         ("```{code-cell}\nx = '" + "a" * 70 + "'\n```\n", 2, "76 columns of code; break"),
@@ -69,6 +69,18 @@ TENSORFLOW = "```{code-cell}\n:tags: [tensorflow]\n1\n```\n"
         ('+++ {"tags": ["pytorch"]}\n\n## Mine\n', 3, "heading 'Mine' in prose for one framework"),
         ("```{code-cell}\n:tags: [check]\n1\n```\n", 3, "'check' after an ordinary cell"),
         ("```{code-cell}\n:tags: [exercise]\n1\n```\n", 3, "the exercise ends with 'exercise'"),
+        ("```{code-cell}\n:tags: pytorch\n1\n```\n", 2, "tags must be a list of words"),
+        ("```{code-cell}\n:tags: [1]\n1\n```\n", 2, "tags must be a list of words"),
+        ("```{code-cell}\n:step: 12\n1\n```\n", 2, "step must be a word"),
+        ("```{code-cell}\n:tags: [pytorch\n1\n```\n", 2, "option 'tags' cannot be read"),
+        ("```{code-cell}\n1\n\nWords.\n", 1, "the cell is never closed"),
+        ("```{code-cell}\n1\n\n```{code-cell}\n2\n```\n", 1, "the cell is never closed"),
+        ("+++ {tags: [pytorch]}\n\nWords.\n", 1, "what follows +++ is no JSON"),
+        ('+++ {"tag": ["pytorch"]}\n\nWords.\n', 1, "unknown key 'tag'; did you mean 'tags'?"),
+        ('+++ {"tags": ["solo"]}\n\nWords.\n', 3, "tag 'solo' on prose"),
+        ("# Another title\n", 1, "a second title, 'Another title'"),
+        (PYTORCH % "setup" + TENSORFLOW, 4, "step 'setup': use up to 40"),
+        (PYTORCH % "a-pytorch" + TENSORFLOW, 4, "no framework at its end"),
     ],
 )
 def test_bad_cells(body, line, words):
@@ -98,10 +110,20 @@ def test_bad_front_matter(front, line, words):
     assert words in said
 
 
-def test_broken_cell_options():
-    said = error("# T\n\n```{code-cell}\n:tags: [pytorch\n1\n```\n")
-    assert said.startswith("chapters/tiny.md:")
-    assert "cannot be read" in said
+def test_broken_front_matter_is_not_passed_over(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    path = tmp_path / "chapters" / "tiny.md"
+    for text in (FRONT[4:] + BODY, FRONT.replace("lab:", "labs:") + BODY, "\ufeff" + FRONT + BODY):
+        path.write_text(text)
+        assert chapter.chapters(tmp_path) == [path]
+    assert chapter.load(path).title == "A tiny chapter"  # the last: with a byte order mark
+
+
+def test_names_collide_with_nothing():
+    body = "# T\n\nx\n\n## Start\n\ny\n\n## Größe\n\nz\n\n## 度\n\nz\n"
+    body += "\n## C\n\nz\n\n## C++\n\nz\n"
+    ids = [c.id for c in parse(body.replace("##", "+++\n\n##")).cells]
+    assert len(ids) == len(set(ids)) == 7
 
 
 def test_no_title():

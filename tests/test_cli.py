@@ -24,7 +24,16 @@ def labkit(*args, cwd=None):
 def test_help_teaches(command):
     done = runner.invoke(cli.app, [command, "--help"])
     assert done.exit_code == 0
-    assert len(done.stdout) > 300
+    taught = {
+        "doctor": "Exit code 1 when neither framework",
+        "weave": "Notebooks edited by hand are never overwritten",
+        "run": "written when it has run to its end",
+        "take": "edited in JupyterLab",
+        "book": "Build the book's pages",
+        "copies": "copies with edits are never",
+    }
+    words = " ".join(done.stdout.replace("│", " ").split())
+    assert taught[command] in words
 
 
 def test_doctor():
@@ -76,7 +85,8 @@ def test_take(course):
     [
         (("run", "tinny"), 1, "no chapter 'tinny'; did you mean 'tiny'?"),
         (("run", "--framework", "jax"), 2, "must be pytorch or tensorflow"),
-        (("take", "nothing.ipynb"), 1, "nothing.ipynb"),
+        (("take", "nothing.ipynb"), 1, "nothing.ipynb: is missing"),
+        (("run", "--jobs", "-1"), 2, "equal to 0"),
         (("run", "--jobs", "many"), 2, "integer"),
     ],
 )
@@ -97,7 +107,17 @@ def test_an_error_in_a_chapter_is_one_message(course):
     assert not (course / "labs").exists()
 
 
-def test_outside_of_a_course(tmp_path):
-    done = labkit("run", cwd=tmp_path)
+@pytest.mark.parametrize("command", ["run", "weave", "book", "copies"])
+def test_outside_of_a_course(tmp_path, command):
+    done = labkit(command, cwd=tmp_path)
     assert done.returncode == 1
     assert "run this in the course's own folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_message(course):
+    (course / "_build").write_text("in the way")
+    done = labkit("run", cwd=course)
+    assert done.returncode == 1
+    assert "_build: File exists" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -126,3 +126,43 @@ def test_text_files(tmp_path):
         data.text(file)
     with pytest.raises(DataError, match="neither a text"):
         data.text(tmp_path / "none.txt")
+
+
+def test_sixteen_bits_are_scaled(folder):
+    deep = np.array([[0, 32768, 65535]] * 3, np.uint16)
+    for name in ("cat", "dog"):
+        for file in (folder / name).iterdir():
+            file.unlink()
+        for number in range(2):
+            Image.fromarray(deep).save(folder / name / f"{number}.png")
+    pets = data.images(folder)
+    assert pets.train_images[0, 0, :, 0] == pytest.approx([0, 0.5, 1], abs=0.01)
+
+
+def test_what_is_transparent_is_white(folder):
+    for name in ("cat", "dog"):
+        for file in (folder / name).iterdir():
+            file.unlink()
+        for number in range(2):
+            Image.new("RGBA", (3, 3), (255, 0, 0, 0)).save(folder / name / f"{number}.png")
+    assert data.images(folder).train_images.min() == 1
+
+
+def test_the_first_picture_decides_on_colour(folder):
+    Image.new("RGB", (9, 9), "red").save(folder / "dog" / "9.png")
+    assert data.images(folder).train_images.shape[-1] == 1
+
+
+def test_hidden_files_are_passed_over_and_dangling_links_named(folder):
+    (folder / "cat" / "._0.png").write_bytes(b"junk")
+    data.images(folder)
+    (folder / "cat" / "gone.png").symlink_to(folder / "nothing")
+    with pytest.raises(DataError, match=r"cat/gone\.png cannot be read"):
+        data.images(folder)
+
+
+def test_senseless_sizes(folder):
+    with pytest.raises(DataError, match="size is 0"):
+        data.images(folder, size=0)
+    with pytest.raises(DataError, match="channels 2"):
+        data.images(folder, channels=2)

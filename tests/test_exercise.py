@@ -28,3 +28,9 @@ def test_another_error_is_named_with_its_line(capsys):
     said = capsys.readouterr().out
     assert said.startswith("Add: not yet. ZeroDivisionError: division by zero in line ")
     assert "return 1 / 0" in said
+
+
+def test_what_a_library_has_not_implemented_is_an_error(capsys):
+    with check("Add"):
+        raise NotImplementedError("no kernel for integers")
+    assert capsys.readouterr().out == "Add: not yet. NotImplementedError: no kernel for integers\n"

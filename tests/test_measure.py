@@ -30,3 +30,9 @@ def test_peak_memory_is_in_bytes():
     assert before > 10_000_000
     # The process may have been larger before; then its peak does not move.
     assert grown < 400_000_000
+
+
+def test_rate_is_count_by_seconds():
+    got = measure.rate(lambda: time.sleep(0.01), 100, repeats=3)
+    assert 1000 < got.median <= 10_000
+    assert got.unit == "examples/s"

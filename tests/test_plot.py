@@ -42,3 +42,9 @@ def test_pictures(channels):
     assert shown.alt == "3 pictures, titled: a, b, c d"
     with pytest.raises(ValueError, match="2 titles"):
         plot.pictures(np.zeros((3, 8, 8, channels)), ["a", "b"])
+
+
+def test_no_pictures_and_many():
+    assert plot.pictures(np.zeros((0, 8, 8, 1)), []).alt == "0 pictures"
+    many = plot.pictures(np.zeros((70, 8, 8, 1)), [str(n) for n in range(70)])
+    assert many.alt.startswith("70 pictures, the first 64 shown, titled: 0, 1,")

@@ -17,7 +17,7 @@ def test_what_is_written_is_read(records):
     content = record.read(path)
     assert content["exact"] == {"losses": [0.1, 0.2], "n": 3, "m": [[1, 0], [0, 1]]}
     assert content["measured"]["t"] == {"median": 0.5, "spread": 0.1, "repeats": 5, "unit": "s"}
-    assert content["machine"]["versions"]["numpy"] == np.__version__
+    assert content["machine"]["exact"]["versions"]["numpy"] == np.__version__
     assert '"losses": [0.1, 0.2]' in path.read_text()
 
 

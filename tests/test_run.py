@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -163,18 +162,48 @@ lab.record(exact={"n": 3}, measured={"took": took})
 """
 
 
+def test_cleared_outputs_are_run_again(course):
+    job, _, _ = go(course)
+    notebook = nbformat.read(job.path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, job.path)
+    assert go(course)[0].stale
+    assert outputs(course)[1][0].text == "2\n"
+
+
+def test_an_address_in_an_output_is_refused(course):
+    write(course, "# T\n\n```{code-cell}\nobject()\n```\n")
+    with pytest.raises(run.RunError, match="an address that changes with every run"):
+        go(course)
+
+
+def test_a_picture_without_words_is_refused(course):
+    cell = "```{code-cell}\n%sfrom matplotlib import pyplot as plt\nplt.plot([1, 2]);\n```\n"
+    write(course, "# T\n\n" + cell % "")
+    with pytest.raises(run.RunError, match=r"tiny\.md:9: .*picture without a text alternative"):
+        go(course)
+    write(course, "# T\n\n" + cell % ":mystnb: {image: {alt: A rising line.}}\n")
+    go(course)
+
+
 def test_timings_change_with_measure_alone(course):
     write(course, MEASURED)
     go(course)
     path = course / "evidence" / "cpu" / "tiny.pytorch.json"
     first, clock = record.read(path), outputs(course)[1]
+    assert first["exact"] == {"n": 3}
+    assert first["measured"] == {}
+    assert first["machine"]["measured"] is None
     _, written, _ = go(course)
     assert written == []
     assert record.read(path) == first
     assert outputs(course)[1] == clock
     _, written, _ = go(course, measure=True)
     assert len(written) == 2
-    assert record.read(path)["measured"] != first["measured"]
+    assert record.read(path)["measured"]["took"]["repeats"] == 5
+    assert record.read(path)["machine"]["measured"]["cores"]
     assert outputs(course)[1] != clock
 
 
@@ -256,4 +285,3 @@ def test_the_courses_notebooks_are_fresh():
     for path in chapter.chapters(ROOT):
         for job in run.plan(ROOT, [chapter.load(path)], list(chapter.FRAMEWORKS)):
             assert not job.stale, f"{job.path} is stale: run `labkit run`"
-            assert json.dumps(job.old.metadata.labkit.machine)

@@ -73,6 +73,20 @@ def test_start_seeds_keras_and_limits_its_threads():
     assert first == run(code, LABKIT_PROFILE="cpu").stdout
 
 
+def test_another_backend_of_keras_is_refused():
+    done = run("import labkit; labkit.start('x', 'tensorflow')", KERAS_BACKEND="torch")
+    assert "Keras runs on torch here, and this lab is for TensorFlow" in done.stderr
+
+
+def test_a_reader_without_a_place_for_records_still_ends_the_lab(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("LABKIT_RECORDS")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "file")
+    lab = session.Session("x", "pytorch", "cpu", "cpu", 1, 0, tmp_path)
+    lab.record(exact={"n": 1})
+    assert "note: nothing was recorded." in capsys.readouterr().err
+
+
 def test_unknown_settings(monkeypatch):
     with pytest.raises(ValueError, match="framework is 'jax'; it must be one of pytorch, tensor"):
         labkit.start("x", "jax")
@@ -99,7 +113,10 @@ def test_an_old_framework_is_refused_and_a_newer_one_noted(monkeypatch, capsys):
         session._demand("torch")
     monkeypatch.setattr(session, "installed", lambda package: "99.0")
     session._demand("torch")
-    assert "note: torch 99.0 is newer" in capsys.readouterr().err
+    assert "here is 99.0" in capsys.readouterr().err
+    monkeypatch.setattr(session, "installed", lambda package: "2.9.1")
+    session._demand("torch")
+    assert "note: this lab was made with torch" in capsys.readouterr().err
     monkeypatch.setattr(session, "installed", lambda package: "2.13.0+cpu")
     session._demand("torch")
     assert capsys.readouterr().err == ""

@@ -79,10 +79,14 @@ def _errors() -> Iterator[None]:
     except Exception as error:
         # The press may not be installed, so its errors are known by name.
         kinds = {kind.__name__ for kind in type(error).__mro__}
-        if not kinds & {"SourceError", "RunError", "WriteError", "RecordError"}:
+        if kinds & {"SourceError", "RunError", "WriteError", "RecordError"}:
+            message = str(error)
+        elif isinstance(error, OSError) and error.filename:
+            message = f"{error.filename}: {error.strerror}; nothing is half-written"
+        else:
             raise
         err.print("[red]error:[/] ", end="")
-        err.print(str(error), markup=False, soft_wrap=True)
+        err.print(message, markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -104,9 +108,11 @@ def doctor() -> None:
             fits = bool(found and bounds and bounds.specifier.contains(found, prereleases=True))
             hint = session.install_hint(package).replace("[", "\\[")
             _row(table, fits, package, found or "missing", hint)
-        usable += all(session.installed(p) for p in packages)
-        if session.installed(packages[0]):
-            _row(table, True, f"{session.FRAMEWORKS[framework]} devices", _devices(framework), "")
+        if all(session.installed(p) for p in packages):
+            devices, works = _devices(framework)
+            usable += works
+            title = f"{session.FRAMEWORKS[framework]} devices"
+            _row(table, works, title, devices, f"reinstall {', '.join(packages)}")
     tools = {
         "C++ compiler": (("g++", "clang++"), "apt install g++, or xcode-select --install"),
         "graphviz": (("dot",), "apt install graphviz, or brew install graphviz"),
@@ -133,8 +139,11 @@ def _row(table: Table, good: bool, name: str, here: str, mend: str) -> None:
     table.add_row("[green]✓[/]" if good else "[red]✗[/]", name, here, "" if good else mend)
 
 
-def _devices(framework: str) -> str:
-    """Ask a framework for its devices, in a process of its own: importing one takes seconds."""
+def _devices(framework: str) -> tuple[str, bool]:
+    """Ask a framework for its devices, in a process of its own: importing one takes seconds.
+
+    Returns what it says, and whether it could be imported.
+    """
     code = {
         "pytorch": "import torch; print(*['cpu', *(torch.cuda.get_device_name(i) "
         "for i in range(torch.cuda.device_count()))], sep=', ')",
@@ -150,8 +159,8 @@ def _devices(framework: str) -> str:
     )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        return f"cannot be imported: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
-    return lines[-1]
+        return f"cannot be imported: {(done.stderr.strip().splitlines() or ['?'])[-1]}", False
+    return lines[-1], True
 
 
 @command
@@ -173,7 +182,7 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
 def run(
     chapters: Chapters = None,
     framework: Framework = None,
-    jobs: Annotated[int, typer.Option(help="How many run at a time; 0: one a core.")] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="How many run at a time; 0: one a core.")] = 0,
     force: Annotated[bool, typer.Option(help="Run what is not stale, too.")] = False,
     measure: Annotated[
         bool, typer.Option(help="Take new timings, one notebook at a time; runs all it is given.")
@@ -211,7 +220,7 @@ def take(
     from labkit.files import write_whole
     from labkit.press import weave as press
 
-    root = _root(notebook.resolve().parent if notebook.exists() else Path.cwd())
+    root = _root(notebook.resolve().parent)
     file, text, edited = press.take(notebook, root)
     write_whole(file, text)
     shown = os.path.relpath(file)
@@ -232,18 +241,26 @@ def book() -> None:
 
 @command
 def copies(
-    folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path("work"),
+    folder: Annotated[
+        Path, typer.Argument(help="Where the copies go, from the course's folder.")
+    ] = Path("work"),
 ) -> None:
     """Copy the notebooks to a folder of your own; copies with edits are never overwritten."""
     from labkit.press import build
 
-    for path, state in build.copies(_root(Path.cwd()), folder):
-        out.print(f"{path}: {state}")
+    root = _root(Path.cwd())
+    for path, state in build.copies(root, root / folder):
+        out.print(f"{os.path.relpath(path)}: {state}")
 
 
 def _root(start: Path) -> Path:
     """Return the course's folder: the nearest one upwards with a `_config.yml`."""
-    return next((p for p in (start, *start.parents) if (p / "_config.yml").is_file()), start)
+    from labkit.press.source import SourceError
+
+    for folder in (start, *start.parents):
+        if (folder / "_config.yml").is_file():
+            return folder
+    raise SourceError(start, None, "is in no course; run this in the course's own folder")
 
 
 def _chosen(
@@ -258,14 +275,15 @@ def _chosen(
         raise SourceError(
             root / "chapters", None, "holds no chapter; run this in the course's own folder"
         )
-    for name in names or []:
+    wanted = list(dict.fromkeys(Path(name).stem for name in names or files))
+    for name in wanted:
         if name not in files:
             raise SourceError(
                 root / "chapters", None, f"no chapter {name!r}; {did_you_mean(name, files)}"
             )
     if framework not in (None, *chapter.FRAMEWORKS):
         raise typer.BadParameter(f"{framework!r}; it must be pytorch or tensorflow")
-    loaded = [chapter.load(files[n]) for n in (names or files)]
+    loaded = [chapter.load(files[n]) for n in wanted]
     return root, loaded, [framework] if framework else list(chapter.FRAMEWORKS)
 
 

@@ -40,8 +40,8 @@ def images(
     source
         ``"digits"``, or a folder of your own.
     size
-        Side in pixels to which a folder's pictures are scaled. Without it they must all
-        have one size.
+        Side in pixels of the square to which a folder's pictures are scaled, whatever their own
+        shape. Without it they must all have one size.
     channels
         1 for grey, 3 for colour; without it a folder's first picture decides.
     seed
@@ -58,6 +58,8 @@ def images(
     set of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
     Learning Repository, 1998, https://doi.org/10.24432/C50P49. 1440 are to learn from.
     """
+    if channels not in (None, 1, 3) or (size is not None and size < 1):
+        raise DataError(f"size is {size} and channels {channels}; give size ≥ 1, channels 1 or 3")
     if source == "digits":
         if size not in (None, 8) or channels not in (None, 1):
             raise DataError("digits are 8×8 pixels with one channel; leave size and channels out")
@@ -136,7 +138,8 @@ def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> 
     pictures: list[NDArray[np.float64]] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        files = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in PICTURES)
+        inside = (p for p in (folder / name).iterdir() if p.name[0] != ".")
+        files = sorted(p for p in inside if p.suffix.lower() in PICTURES)
         if not files:
             raise DataError(
                 f"{folder / name} holds no picture ({', '.join(sorted(PICTURES))}); "
@@ -144,6 +147,7 @@ def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> 
             )
         for file in files:
             picture = _picture(file, size, channels)
+            channels = picture.shape[-1]
             if pictures and picture.shape != pictures[0].shape:
                 raise DataError(
                     f"{file} has shape {picture.shape}, the ones before it {pictures[0].shape}; "
@@ -156,21 +160,35 @@ def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> 
 
 
 def _picture(file: Path, size: int | None, channels: int | None) -> NDArray[np.float64]:
-    """Decode one picture as (height, width, channels), grey values from 0 to 1."""
-    from PIL import Image, UnidentifiedImageError
+    """Decode one picture as (height, width, channels), grey values from 0 to 1.
 
-    if not file.stat().st_size:
-        raise DataError(f"{file} is empty; remove it or put a picture in its place")
+    It is turned upright as its camera noted, laid on white where it is transparent, and, where it
+    moves, stands for its first frame.
+    """
+    from PIL import Image, ImageOps
+
     try:
-        with Image.open(file) as image:
+        if not file.stat().st_size:
+            raise DataError(f"{file} is empty; remove it or put a picture in its place")
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode in ("I", "I;16", "I;16B"):  # 16 bits: PIL would cut off what is above 255
+                image = Image.fromarray((np.asarray(image) / 257).astype(np.uint8))
+            if image.has_transparency_data:
+                clear = image.convert("RGBA")
+                white = Image.new("RGBA", image.size, "white")
+                grey = image.mode in ("LA", "La")
+                image = Image.alpha_composite(white, clear).convert("L" if grey else "RGB")
             if channels is None:
-                channels = 1 if image.mode in ("1", "L", "I", "I;16", "LA") else 3
-            grey = image.convert("L" if channels == 1 else "RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+                channels = 1 if image.mode in ("1", "L") else 3
+            image = image.convert("L" if channels == 1 else "RGB")
+    except DataError:
+        raise
+    except Exception as error:  # PIL's decoders raise many kinds, not all of them its own
         raise DataError(
             f"{file} cannot be read as a picture ({error}); remove it or save it again"
         ) from error
     if size is not None:
-        grey = grey.resize((size, size))
-    values = np.asarray(grey, np.float64) / 255
+        image = image.resize((size, size))
+    values = np.asarray(image, np.float64) / 255
     return values[..., None] if channels == 1 else values

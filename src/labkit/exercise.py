@@ -23,8 +23,10 @@ def check(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except NotImplementedError:
-        print(f"{name}: not attempted yet")
+    except NotImplementedError as error:
+        # A starter raises it bare; libraries say what they have not implemented.
+        said = f"not yet. NotImplementedError: {error}" if error.args else "not attempted yet"
+        print(f"{name}: {said}")
     except AssertionError as error:
         print(f"{name}: not yet. {error or 'An assertion failed.'}")
     except Exception as error:

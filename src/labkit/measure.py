@@ -34,6 +34,17 @@ def seconds(function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1) -
     repeats
         How many calls are timed, at least 1.
     """
+    return _summary(_times(function, repeats, warmup), "s")
+
+
+def rate(
+    function: Callable[[], Any], count: int, *, repeats: int = 5, warmup: int = 1
+) -> Measurement:
+    """Return how many examples a second `function` handles, `count` of them at each call."""
+    return _summary([count / t for t in _times(function, repeats, warmup)], "examples/s")
+
+
+def _times(function: Callable[[], Any], repeats: int, warmup: int) -> list[float]:
     if repeats < 1 or warmup < 0:
         raise ValueError(f"repeats is {repeats} and warmup {warmup}: too few")
     for _ in range(warmup):
@@ -45,11 +56,21 @@ def seconds(function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1) -
         function()
         _synchronize()
         times.append(time.perf_counter() - begin)
-    return Measurement(statistics.median(times), max(times) - min(times), repeats, "s")
+    return times
+
+
+def _summary(values: list[float], unit: str) -> Measurement:
+    return Measurement(statistics.median(values), max(values) - min(values), len(values), unit)
 
 
 def peak_memory() -> int:
-    """Return the most memory this process has held so far, in bytes (not on Windows)."""
+    """Return the most memory this process has held so far, in bytes (not on Windows).
+
+    On a GPU that PyTorch uses, the most that PyTorch has held there.
+    """
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

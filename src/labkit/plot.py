@@ -127,7 +127,9 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Shown:
     return Shown(figure, alt, [counts])
 
 
-def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> Shown:
+def pictures(
+    images: ArrayLike, titles: Sequence[str], *, columns: int = 8, most: int = 64
+) -> Shown:
     """Show pictures with a title each.
 
     Parameters
@@ -136,6 +138,8 @@ def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> S
         (n, height, width, channels) grey values or colours from 0 to 1.
     titles
         One for each picture.
+    most
+        How many are shown at most: the first ones.
     """
     grid = np.asarray(images, float)
     if grid.ndim != 4 or len(grid) != len(titles):
@@ -143,8 +147,9 @@ def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> S
             f"images have shape {grid.shape} and there are {len(titles)} titles; "
             "they must be (n, height, width, channels), with n titles"
         )
-    columns = min(columns, len(grid))
-    rows = -(-len(grid) // columns)
+    count, grid, titles = len(grid), grid[:most], titles[:most]
+    columns = max(1, min(columns, len(grid)))
+    rows = max(1, -(-len(grid) // columns))
     with _figure(0.95 * columns, 1.2 * rows, rows, columns) as (figure, axes):
         for place, ax in enumerate(np.ravel(np.asarray(axes, object))):
             ax.axis("off")
@@ -153,7 +158,9 @@ def pictures(images: ArrayLike, titles: Sequence[str], *, columns: int = 8) -> S
                 grey = picture.shape[-1] == 1
                 ax.imshow(picture[..., 0] if grey else picture, cmap="gray_r", vmin=0, vmax=1)
                 ax.set_title(titles[place], fontsize=9)
-    alt = f"{len(grid)} pictures, titled: {', '.join(t.replace(chr(10), ' ') for t in titles)}"
+    first = f", the first {len(grid)} shown" if count > len(grid) else ""
+    named = f", titled: {', '.join(t.replace(chr(10), ' ') for t in titles)}" if count else ""
+    alt = f"{count} pictures{first}{named}"
     return Shown(figure, alt, [grid])
 
 

@@ -1,7 +1,8 @@
 """Records: what a lab found out, as a file. The one format that both wings of labkit share.
 
-A record holds three parts: ``machine`` (where), ``exact`` (losses, accuracies, counts: the same
-on every run) and ``measured`` (what a clock or a memory gauge said: median, spread, repeats).
+A record holds three parts: ``exact`` (losses, accuracies, counts: the same on every run),
+``measured`` (what a clock or a memory gauge said: median, spread, repeats) and ``machine`` (where
+each of these two was found out; None for nothing).
 """
 
 import json
@@ -64,7 +65,10 @@ def write(
         "schema": SCHEMA,
         "chapter": chapter,
         "framework": framework,
-        "machine": machine(device),
+        "machine": {
+            part: machine(device) if now else old.get("machine", {}).get(part)
+            for part, now in (("exact", exact), ("measured", measured))
+        },
         "exact": {**old.get("exact", {}), **{k: _plain(k, v) for k, v in (exact or {}).items()}},
         "measured": {
             **old.get("measured", {}),

@@ -58,9 +58,7 @@ def set_weights(model: Any, values: Weights) -> None:
     parts = list(_parts(model))
     names = [name for name, _, _ in parts]
     if names != list(values):
-        missing = [n for n in names if n not in values] or "none"
-        extra = [n for n in values if n not in names] or "none"
-        raise ValueError(f"the weights do not fit: missing {missing}, too many {extra}")
+        raise ValueError(f"the model's weights are {names}, those given are {list(values)}")
     for name, get, _ in parts:
         if get().shape != values[name].shape:
             raise ValueError(
@@ -165,6 +163,8 @@ def _parts(model: Any) -> Iterator[Part]:
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
     # Keras first: on its PyTorch backend a Keras model is a torch module too.
     if keras and isinstance(model, keras.Model):
+        if not model.built:
+            raise ValueError(f"{model.name} is not built: give it an Input, or call it once")
         return _keras_parts(model)
     if torch and isinstance(model, torch.nn.Module):
         return _torch_parts(model)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -33,16 +34,17 @@ def book(root: Path) -> Path:
     if done.returncode:
         # A page that was read keeps its warnings to itself the next time: read all of them again.
         shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
-        marks = ("warning:", "error", "exception")
-        lines = [t for t in (done.stdout + done.stderr).splitlines() if _says(t, marks)]
-        said = "\n".join(lines[:20]) or done.stderr[-2000:]
+        said = _complaints(done.stdout + done.stderr)
         raise BuildError(log, None, f"the book was not built; Sphinx says:\n{said}")
     return root / "_build" / "html" / "index.html"
 
 
-def _says(line: str, marks: tuple[str, ...]) -> bool:
-    # myst-parser prints its settings, in which every option's name stands.
-    return any(m in line.lower() for m in marks) and "Config(" not in line
+def _complaints(said: str) -> str:
+    """Return the warnings and errors in what Sphinx printed, or else its last lines."""
+    lines = [t for t in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines() if t.strip()]
+    marks = re.compile(r"(WARNING|ERROR|SEVERE|CRITICAL): |ExtensionError: ")
+    found = [marks.sub("", t) if "ExtensionError" in t else t for t in lines if marks.search(t)]
+    return "\n".join((found or lines[-10:])[:20])
 
 
 def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
@@ -55,7 +57,10 @@ def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
         ``"unchanged"``, or ``"yours, left alone"``.
     """
     ledger = folder / ".copied.json"
-    known = json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {}
+    try:
+        known = json.loads(ledger.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}  # then what differs counts as the reader's own
     for source in sorted((root / "labs").rglob("*")):
         if not source.is_file() or ".ipynb_checkpoints" in source.parts:
             continue
@@ -65,10 +70,10 @@ def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
         if old is None or _digest(old) == known.get(name):
             write_whole(target, content)
             known[name] = _digest(content)
+            write_whole(ledger, json.dumps(known, indent=1) + "\n")
             yield target, "copied" if old is None else "updated" if old != content else "unchanged"
         else:
             yield target, "unchanged" if old == content else "yours, left alone"
-    write_whole(ledger, json.dumps(known, indent=1) + "\n")
 
 
 def _digest(content: bytes) -> str:

@@ -1,5 +1,6 @@
 """A chapter's source: front matter, prose, and cells grouped into steps and exercises."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ ROLES = ("exercise", "solution", "check", "wrong")
 TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "measured", "hide-input"}
 DIFFICULTIES = ("beginner", "intermediate", "advanced")
 OPTIONS = {"tags", "step", "mystnb"}
+RESERVED = ("setup", "title")
+"""Ids of cells that the weaver makes."""
 WIDTH = 64
 """Columns of code that two columns of the book show without scrolling."""
 
@@ -88,20 +91,23 @@ class Chapter:
 
 
 def is_chapter(text: str) -> bool:
-    """Say whether a Markdown file is a chapter with twins, rather than a plain page."""
-    return text.startswith("---") and "\nlab:" in text.split("\n---", 1)[0]
+    """Say whether a Markdown file is meant as a chapter with twins, rather than a plain page.
+
+    One with broken front matter still is: it must not be passed over in silence.
+    """
+    return bool(re.search(r"^(```\{code-cell\}|lab:|kernelspec:)", text, re.MULTILINE))
 
 
 def chapters(root: Path) -> list[Path]:
     """Return the files of all chapters below `root`, sorted by name."""
     files = sorted((root / "chapters").glob("*.md"))
-    return [f for f in files if is_chapter(f.read_text(encoding="utf-8"))]
+    return [f for f in files if is_chapter(f.read_text(encoding="utf-8", errors="replace"))]
 
 
 def load(path: Path) -> Chapter:
     """Read a chapter's file and check it; see `parse`."""
     try:
-        return parse(path.read_text(encoding="utf-8"), path)
+        return parse(path.read_text(encoding="utf-8-sig"), path)
     except UnicodeDecodeError as error:
         raise SourceError(path, None, f"is not UTF-8 (byte {error.start}); save it so") from error
 
@@ -115,6 +121,7 @@ def parse(text: str, path: Path) -> Chapter:
         For the first thing that is wrong, with its line.
     """
     lab, metadata = _front_matter(text, path)
+    _check_syntax(text, path)
     try:
         notebook = jupytext.reads(text, fmt="md:myst")
         lines = jupytext.myst.myst_to_notebook(text, add_source_map=True).metadata["source_map"]
@@ -149,9 +156,67 @@ def headings(source: str) -> Iterator[tuple[int, int, str]]:
             yield offset, len(found[1]), found[2].strip()
 
 
-def slug(title: str) -> str:
+def _slug(title: str) -> str:
     """Return a heading as a short name: lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "section"
+
+
+def _check_syntax(text: str, path: Path) -> None:
+    """Check cells' fences, options and metadata, whose errors jupytext reports without a line."""
+    lines = text.splitlines()
+    number = 0
+    while number < len(lines):
+        if lines[number].startswith("+++ "):
+            _check_json(lines[number][4:], path, number + 1)
+        if lines[number].startswith("```{code-cell}"):
+            end = next((n for n in range(number + 1, len(lines)) if lines[n] == "```"), None)
+            inside = lines[number + 1 : end]
+            if end is None or any(line.startswith("```{") for line in inside):
+                raise SourceError(path, number + 1, "the cell is never closed; end it with ```")
+            _check_options(inside, path, number + 2)
+            number = end
+        number += 1
+
+
+def _check_options(lines: list[str], path: Path, first: int) -> None:
+    for number, line in enumerate(lines, first):
+        option = re.match(r":([\w-]+):(.*)", line)
+        if not option:
+            return
+        try:
+            value = yaml.safe_load(option[2])
+        except yaml.YAMLError as error:
+            message = f"option {option[1]!r} cannot be read: {_problem(error)}"
+            raise SourceError(path, number, message) from error
+        kinds = {"tags": list, "step": str, "mystnb": dict}
+        _check_kind(option[1], value, kinds.get(option[1], object), path, number)
+
+
+def _check_json(text: str, path: Path, line: int) -> None:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        message = f'what follows +++ is no JSON ({error}); write +++ {{"tags": ["pytorch"]}}'
+        raise SourceError(path, line, message) from error
+    for key in value if isinstance(value, dict) else ():
+        if key != "tags":
+            raise SourceError(path, line, f"unknown key {key!r}; did you mean 'tags'?")
+        _check_kind(key, value[key], list, path, line)
+
+
+def _check_kind(name: str, value: Any, kind: type, path: Path, line: int) -> None:
+    words: dict[type, str] = {
+        list: "a list of words, [like, this]",
+        str: "a word",
+        dict: "a map, {like: this}",
+    }
+    listed = not isinstance(value, list) or all(isinstance(v, str) for v in value)
+    if not isinstance(value, kind) or not listed:
+        raise SourceError(path, line, f"{name} must be {words.get(kind, 'given')}, not {value!r}")
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or error).splitlines()[0]
 
 
 def _first_line(text: str, begin: int, source: str) -> int:
@@ -173,15 +238,16 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
         raise SourceError(path, 1, "has no front matter: begin with --- and close it with ---")
     try:
         metadata = yaml.safe_load(parts[0][3:])
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SourceError(path, line, f"the front matter is no YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise SourceError(path, line, f"the front matter is no YAML: {_problem(error)}") from error
     lab = metadata.get("lab") if isinstance(metadata, dict) else None
     line = text[: text.find("\nlab:") + 1].count("\n") + 1
     if not isinstance(lab, dict):
         raise SourceError(path, line, "the front matter has no `lab:` with name, read, run, …")
     known = set(Lab.__dataclass_fields__)
-    for key in lab:
+    for key in map(str, lab):
         if key not in known:
             raise SourceError(path, line, f"unknown lab field {key!r}; {did_you_mean(key, known)}")
     for key, kind in (("name", str), ("read", int), ("run", int), ("difficulty", str)):
@@ -193,7 +259,8 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
         hint = did_you_mean(lab["difficulty"], DIFFICULTIES)
         raise SourceError(path, line, f"lab.difficulty is {lab['difficulty']!r}; {hint}")
     needs, topics = lab.get("needs") or {}, lab.get("claims") or []
-    if not isinstance(needs, dict) or not isinstance(topics, list):
+    words = all(isinstance(t, str) for t in topics)
+    if not isinstance(needs, dict) or not isinstance(topics, list) or not words:
         raise SourceError(
             path, line, "lab.needs must map modules to requirements, lab.claims list topics"
         )
@@ -212,6 +279,11 @@ def _split_title(cells: list[Cell], path: Path) -> str:
         rest = Cell("markdown", body.strip("\n"), first.tags, first.line + blank, {})
         cells.insert(1, rest)
     cells[0] = Cell("markdown", found[0], (), first.line, {})
+    for cell in (c for c in cells[1:] if c.kind == "markdown"):
+        for offset, depth, title in headings(cell.source):
+            if depth == 1:
+                message = f"a second title, {title!r}; sections begin with ##"
+                raise SourceError(path, cell.line + offset, message)
     return found[1].strip()
 
 
@@ -220,7 +292,7 @@ def _check_headings(cells: list[Cell], path: Path) -> None:
     seen: dict[str, int] = {}
     for cell in (c for c in cells if c.kind == "markdown"):
         for offset, _, title in headings(cell.source):
-            _once(f"heading {title!r}", slug(title), cell.line + offset, seen, path)
+            _once(f"heading {title!r}", title.casefold(), cell.line + offset, seen, path)
         for offset, text in enumerate(cell.source.splitlines()):
             if label := re.fullmatch(r"\(([\w-]+)\)=\s*", text):
                 name = f"label {label[1]!r}"
@@ -243,12 +315,16 @@ def _check_tags(cells: list[Cell], path: Path) -> None:
         if all(f in cell.tags for f in FRAMEWORKS):
             raise SourceError(path, cell.line, "both frameworks' tags: leave out both for both")
         if cell.kind == "markdown":
+            for tag in cell.tags:
+                if tag not in FRAMEWORKS:
+                    message = f"tag {tag!r} on prose, which may be for pytorch or tensorflow alone"
+                    raise SourceError(path, cell.line, message)
             if cell.framework:
                 for offset, _, title in headings(cell.source):
                     message = f"heading {title!r} in prose for one framework; end it with +++"
                     raise SourceError(path, cell.line + offset, message)
             continue
-        for option in (*cell.metadata, *(("step",) if cell.step else ())):
+        for option in cell.metadata:
             if option not in OPTIONS:
                 hint = did_you_mean(option, OPTIONS)
                 raise SourceError(path, cell.line, f"unknown cell option {option!r}; {hint}")
@@ -280,8 +356,12 @@ def _check_steps(cells: list[Cell], path: Path) -> None:
                 raise SourceError(path, cell.line, message)
             pending = cell
         if cell.step is not None:
-            if not re.fullmatch(r"[a-z0-9-]{1,40}", str(cell.step)):
-                message = f"step {cell.step!r}: use up to 40 lower-case letters, digits, hyphens"
+            taken = cell.step in RESERVED or cell.step.endswith(tuple(f"-{f}" for f in FRAMEWORKS))
+            if taken or not re.fullmatch(r"[a-z0-9-]{1,40}", cell.step):
+                message = (
+                    f"step {cell.step!r}: use up to 40 lower-case letters, digits and hyphens, "
+                    "neither setup nor title, and no framework at its end"
+                )
                 raise SourceError(path, cell.line, message)
             if cell.step in seen:
                 message = f"duplicate step {cell.step!r}, first in line {seen[cell.step]}"
@@ -343,16 +423,19 @@ def _incomplete(cell: Cell, path: Path) -> SourceError:
 
 
 def _name(cells: list[Cell]) -> None:
-    """Give each cell its id."""
+    """Give each cell its id: its step's name, or its section's with a count."""
     cells[0].id = "title"
-    section, count = "start", 0
-    for cell in cells[1:]:
-        if cell.kind == "markdown":
-            found = [title for _, depth, title in headings(cell.source) if depth > 1]
-            if found:
-                section, count = slug(found[-1])[:40], 0
+    used = {*RESERVED}
+    for cell in cells:
         if cell.step:
             cell.id = f"{cell.step}-{cell.framework}" if cell.framework else cell.step
-        else:
+            used.add(cell.id)
+    section, count = "start", 0
+    for cell in cells[1:]:
+        if cell.kind == "markdown" and (found := [t for _, _, t in headings(cell.source)]):
+            section, count = _slug(found[-1]), 0
+        while not cell.id:
             count += 1
-            cell.id = f"{section}-{count}"
+            if f"{section}-{count}" not in used:
+                cell.id = f"{section}-{count}"
+                used.add(cell.id)

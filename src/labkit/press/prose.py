@@ -13,9 +13,12 @@ from labkit.press.source import SourceError, did_you_mean
 
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "caution", "seealso", "admonition")
 DIRECTIVES = (*ADMONITIONS, "figure", "image", "math")
+_TITLES = {"seealso": "See also"}
 ROLES = ("doc", "ref", "term", "cite", "math")
 
-_FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,}|:{3,})\s*(?:\{(?P<name>[^}\s]*)\})?\s*(?P<rest>.*)$")
+_FENCE = re.compile(
+    r"^(?P<indent>[\s>]*)(?P<fence>`{3,}|~{3,}|:{3,})\s*(?:\{(?P<name>[^}\s]*)\})?\s*(?P<rest>.*)$"
+)
 _OPTION = re.compile(r"^:(?P<key>[\w-]+):\s*(?P<value>.*)$")
 _LABEL = re.compile(r"^\((?P<label>[\w-]+)\)=\s*$")
 # A role, or a span of code, which is passed over: `{like}`this`` stands for itself.
@@ -23,7 +26,8 @@ _ROLE = re.compile(
     r"\{(?P<name>[\w:+-]+)\}(?P<tick>`+)(?P<body>.+?)(?P=tick)(?!`)|(?P<code>`+)[^`].*?(?P=code)(?!`)",
     re.DOTALL,
 )
-_LINK = re.compile(r"\]\((?!https?://)(?P<target>[^)\s]*)\)")
+_MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
+_LINK = re.compile(r"(?P<bang>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]*)[^)]*\)")
 
 
 def plain(source: str, site: Site, path: Path, line: int) -> str:
@@ -63,11 +67,14 @@ def plain(source: str, site: Site, path: Path, line: int) -> str:
                 raise SourceError(path, line + number, message)
             if fence["name"] is None and fence["fence"][0] != ":":
                 out += lines[number : end + 1]
+            elif fence["indent"]:
+                message = f"{text.strip()!r} in a list or quotation; begin it at the margin"
+                raise SourceError(path, line + number, message)
             else:
                 body = lines[number + 1 : end]
                 out.append(_directive(fence, body, site, path, line + number))
             number = end
-        elif _LABEL.match(text) or text.startswith("% "):
+        elif _LABEL.match(text) or text.startswith("%"):
             flush()  # a target of the book's, a comment: nothing for the notebook
         elif not text.strip():
             flush()
@@ -83,7 +90,7 @@ def plain(source: str, site: Site, path: Path, line: int) -> str:
 
 def _closing(lines: list[str], begin: int, fence: str) -> int | None:
     """Return the line that closes the fence opened in line `begin`."""
-    pattern = re.compile(rf"^{re.escape(fence[0])}{{{len(fence)},}}\s*$")
+    pattern = re.compile(rf"^[\s>]*{re.escape(fence[0])}{{{len(fence)},}}\s*$")
     return next((n for n in range(begin + 1, len(lines)) if pattern.match(lines[n])), None)
 
 
@@ -99,22 +106,39 @@ def _directive(fence: re.Match[str], body: list[str], site: Site, path: Path, li
         body, skipped = body[1:], skipped + 1
     if name == "math":
         return "\n".join(["$$", argument, *body, "$$"]).replace("\n\n", "\n")
-    inner = plain("\n".join(body), site, path, line + 1 + skipped)
+    first = line + 1 + skipped
+    if name in ADMONITIONS[:-1] and argument:
+        # The words behind the name of such a directive belong to its body.
+        body, first = [argument, *body], line
+    inner = plain("\n".join(body), site, path, first)
     if name in ("figure", "image"):
         if not options.get("alt"):
             raise SourceError(path, line, f"{{{name}}} has no text alternative: add `:alt: …`")
-        picture = f"![{options['alt']}]({site.raw(f'chapters/{argument}')})"
-        return f"{picture}\n\n{inner}".strip()
-    title = argument if name == "admonition" else name.capitalize().replace("Seealso", "See also")
+        return f"![{options['alt']}]({_picture(argument, site, path, line)})\n\n{inner}".strip()
+    title = argument if name == "admonition" else _TITLES.get(name, name.capitalize())
     title = _inline(title, site, path, line)
     quoted = "\n".join(f"> {text}".rstrip() for text in inner.splitlines())
     return f"> **{title}**\n>\n{quoted}"
 
 
+def _picture(target: str, site: Site, path: Path, line: int) -> str:
+    if target.startswith(("https://", "http://")):
+        return target
+    if not (site.root / "chapters" / target).is_file():
+        raise SourceError(path, line, f"there is no picture {target!r} beside the chapter")
+    return site.raw(f"chapters/{target}")
+
+
 def _inline(text: str, site: Site, path: Path, line: int) -> str:
-    if link := _LINK.search(_ROLE.sub("", text)):
-        message = f"link to {link['target']!r} works in the book alone; use {{doc}} or {{ref}}"
-        raise SourceError(path, line + text[: text.find(link[0])].count("\n"), message)
+    # Links are sought where neither code nor math stands; blanks keep every place where it is.
+    bare = _MATH.sub(_blank, _ROLE.sub(_blank, text))
+    for link in _LINK.finditer(bare):
+        place = line + text[: link.start()].count("\n")
+        if link["bang"] and not link["text"].strip():
+            raise SourceError(path, place, "a picture without a text alternative: ![words](…)")
+        if not link["target"].startswith(("https://", "http://", "mailto:")):
+            message = f"link to {link['target']!r} works in the book alone; use {{doc}} or {{ref}}"
+            raise SourceError(path, place, message)
 
     def replace(match: re.Match[str]) -> str:
         if match["code"]:
@@ -122,6 +146,10 @@ def _inline(text: str, site: Site, path: Path, line: int) -> str:
         return _role(match, lambda m: _fail(m, text, match.start(), path, line), site)
 
     return _ROLE.sub(replace, text)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])
 
 
 def _fail(message: str, text: str, place: int, path: Path, line: int) -> SourceError:

@@ -57,8 +57,11 @@ class Job:
 
     @property
     def stale(self) -> bool:
-        """Whether the code, or what it uses of labkit, has changed since the last run."""
-        return self.old is None or self.old.metadata.labkit.get("ran") != self.fingerprint
+        """Whether the code, what it uses of labkit, or an output has changed since the last run."""
+        if self.old is None:
+            return True
+        info = self.old.metadata.labkit
+        return bool(info.get("ran") != self.fingerprint or info.get("put_out") != _digest(self.old))
 
 
 def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> list[Job]:
@@ -116,7 +119,7 @@ def run(
     (root / "_build").mkdir(exist_ok=True)
     lock = filelock.FileLock(root / "_build" / "run.lock")
     try:
-        with lock.acquire(timeout=-1 if measure else 0):
+        with lock.acquire(timeout=0):
             return asyncio.run(_run_all(root, jobs, 1 if measure else parallel, measure, report))
     except filelock.Timeout as error:
         raise RunError(
@@ -144,7 +147,7 @@ async def _run_all(
 
 
 async def _run_one(root: Path, job: Job, measure: bool, report: Report) -> list[Path]:
-    records = Path(tempfile.mkdtemp(prefix="labkit-records-"))
+    records = Path(tempfile.mkdtemp(prefix="records-", dir=root / "_build"))
     try:
         await execute(job.notebook, job.chapter, job.path.parent, report, job.label, records)
         written = [p for p in _take_records(records, root / "evidence", measure) if p]
@@ -157,7 +160,7 @@ async def _run_one(root: Path, job: Job, measure: bool, report: Report) -> list[
     if job.old is not None and not measure:
         _keep_measured(job)
     info = job.notebook.metadata.labkit
-    info.ran = job.fingerprint
+    info.ran, info.put_out = job.fingerprint, _digest(job.notebook)
     info.machine = record.machine()
     if job.old is not None and _outputs(job.old) == _outputs(job.notebook):
         # The same results on another machine or version are no news.
@@ -189,6 +192,7 @@ async def execute(
         **os.environ,
         "LABKIT_RECORDS": str(records),
         "LABKIT_PROFILE": "cpu",
+        "KERAS_BACKEND": "tensorflow",
         "PYTHONHASHSEED": "0",
         "COLUMNS": "80",
     }
@@ -211,6 +215,8 @@ async def execute(
                 raise _failure(notebook, chapter, cell, error) from error
             _normalise(cell)
             _expect_error(notebook, chapter, cell)
+            _refuse_addresses(notebook, chapter, cell)
+            _demand_alternatives(notebook, chapter, cell)
             report(label, code.index(cell) + 1, len(code), "running")
     finally:
         if client.kc is not None:
@@ -263,6 +269,13 @@ def _outputs(notebook: NotebookNode) -> list[Any]:
     return [c.outputs for c in notebook.cells if c.cell_type == "code"]
 
 
+def _digest(notebook: NotebookNode) -> str:
+    """Return a digest of a notebook's outputs, which changes when somebody clears or reruns it."""
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    text = json.dumps([(c.execution_count, c.outputs) for c in cells], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _keep_outputs(job: Job) -> None:
     """Give a rewoven notebook the outputs of the old one, whose code is the same."""
     assert job.old is not None
@@ -272,7 +285,7 @@ def _keep_outputs(job: Job) -> None:
     for place, cell in enumerate(code):
         old = ran.get(cell.id, by_place[place])
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
-    for key in ("ran", "machine"):
+    for key in ("ran", "put_out", "machine"):
         job.notebook.metadata.labkit[key] = job.old.metadata.labkit[key]
 
 
@@ -288,17 +301,21 @@ def _keep_measured(job: Job) -> None:
 
 
 def _take_records(folder: Path, evidence: Path, measure: bool) -> list[Path | None]:
-    """Bring records home; what is not measured now, and what says the same, stays."""
+    """Bring records home.
+
+    What is the same stays, with the machine that found it out; timings are taken while measuring,
+    and never beside other work.
+    """
     written: list[Path | None] = []
     for file in sorted(folder.rglob("*.json")):
         target = evidence / file.relative_to(folder)
         new = record.read(file)
-        if target.is_file():
-            old = record.read(target)
-            if record.same(old["exact"], new["exact"]):
-                new["exact"], new["machine"] = old["exact"], old["machine"]
-            if not measure:
-                new["measured"] = old["measured"]
+        old = record.read(target) if target.is_file() else None
+        if old and record.same(old["exact"], new["exact"]):
+            new["exact"], new["machine"]["exact"] = old["exact"], old["machine"]["exact"]
+        if not measure:
+            new["measured"] = old["measured"] if old else {}
+            new["machine"]["measured"] = old["machine"]["measured"] if old else None
         written.append(target if write_whole(target, record.dumps(new)) else None)
     return written
 
@@ -319,9 +336,32 @@ def _normalise(cell: NotebookNode) -> None:
 def _expect_error(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
     wanted = next((t[7:] for t in cell.metadata.get("tags", ()) if t.startswith("raises:")), None)
     raised = next((o.ename for o in cell.outputs if o.output_type == "error"), None)
-    if wanted and raised != wanted:
+    if wanted and raised != wanted.rsplit(".", 1)[-1]:
         message = f"was to raise {wanted}, and raised {raised or 'nothing'}"
         raise _failure(notebook, chapter, cell, RuntimeError(message))
+
+
+def _refuse_addresses(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
+    """Raise for an object's address in memory, which is another one in each run."""
+    for output in cell.outputs:
+        text = f"{output.get('text', '')}{output.get('data', {}).get('text/plain', '')}"
+        if found := re.search(r"<.* at 0x[0-9a-f]+>", text):
+            message = f"puts out {found[0]!r}, an address that changes with every run"
+            raise _failure(notebook, chapter, cell, RuntimeError(message))
+
+
+def _demand_alternatives(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
+    """Raise for a picture that a screen reader cannot read."""
+    source = next((c for c in chapter.cells if c.id == cell.id), None)
+    said = source.metadata.get("mystnb", {}).get("image", {}).get("alt") if source else None
+    for output in cell.outputs:
+        for kind in output.get("data", {}):
+            if kind.startswith("image/") and not (output.metadata.get(kind, {}).get("alt") or said):
+                message = (
+                    "shows a picture without a text alternative: draw it with labkit.plot, or "
+                    "give the cell `:mystnb: {image: {alt: …}}`"
+                )
+                raise _failure(notebook, chapter, cell, RuntimeError(message))
 
 
 def _failure(

@@ -32,7 +32,8 @@ class Site:
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
             repository = config["repository"]
-            url, branch = str(repository["url"]).rstrip("/"), str(repository["branch"])
+            url = str(repository["url"]).rstrip("/").removesuffix(".git")
+            branch = str(repository["branch"])
         except FileNotFoundError as error:
             raise SourceError(
                 path, None, "is missing: run the command in the course's own folder"
@@ -41,8 +42,10 @@ class Site:
             raise SourceError(
                 path, None, f"must give repository.url and repository.branch ({error})"
             ) from error
-        hub = (config.get("launch_buttons") or {}).get("jupyterhub_url") or None
-        return cls(root, url, branch, hub.rstrip("/") if hub else None)
+        if not re.fullmatch(r"(https://github\.com|file://.*)/[\w.-]+/[\w.-]+", url):
+            raise SourceError(path, None, f"repository.url is {url}; https://github.com/owner/name")
+        hub = str((config.get("launch_buttons") or {}).get("jupyterhub_url") or "").rstrip("/")
+        return cls(root, url, branch, hub or None)
 
     @property
     def owner_name(self) -> str:
@@ -124,11 +127,14 @@ class Site:
     @cached_property
     def labels(self) -> dict[str, tuple[str, str]]:
         """Page and title of each ``(label)=`` that stands before a heading."""
-        found = {}
+        found: dict[str, tuple[str, str]] = {}
         for file in sorted((self.root / "chapters").glob("*.md")):
             lines = file.read_text(encoding="utf-8").splitlines()
             for number, line in enumerate(lines[:-1]):
                 if label := re.fullmatch(r"\(([\w-]+)\)=", line.strip()):
+                    if label[1] in found:
+                        message = f"duplicate label {label[1]!r}, also in {found[label[1]][0]}.md"
+                        raise SourceError(file, number + 1, message)
                     title = re.sub(r"^#+ ", "", lines[number + 1])
                     found[label[1]] = (f"chapters/{file.stem}", title)
         return found

@@ -1,5 +1,6 @@
 """The Jupyter Book extension: chapters with their twins' outputs, tabs, switch and launch bar."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from html import escape
@@ -8,11 +9,13 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx_design.shared import create_component
 
@@ -25,6 +28,7 @@ from labkit.press.source import SourceError
 from labkit.press.weave import SETUP, notebook_path, read_notebook, setup_source
 
 HERE = Path(__file__).parent
+logger = logging.getLogger(__name__)
 
 
 # --- the reader: a chapter's text, with its twins' outputs, as one notebook for MyST-NB -----------
@@ -45,14 +49,14 @@ def read(text: str, root: str) -> NotebookNode:
         chapter = parse(text, Path(root) / "chapters" / f"{name}.md")
         notebook.cells = list(_cells(chapter, Path(root)))
     except SourceError as error:
-        raise ExtensionError(str(error)) from error
+        raise ExtensionError(str(error)) from None
     return notebook
 
 
 def _name(text: str) -> str:
-    import yaml
-
-    return str(yaml.safe_load(text.split("\n---", 1)[0][3:])["lab"]["name"])
+    """Return the name that a chapter's front matter gives; `parse` says what is wrong with it."""
+    found = re.search(r"\bname: *([\w-]+)", text.partition("\nlab:")[2])
+    return found[1] if found else "unnamed"
 
 
 def _cells(chapter: Chapter, root: Path) -> Iterator[NotebookNode]:
@@ -123,8 +127,6 @@ def _code(
         new.outputs, new.execution_count = ran.outputs, ran.execution_count
         for output in ran.outputs:
             own["image"] = {**_picture(output), **own.get("image", {})}
-            if any(k.startswith("image/") for k in output.get("data", {})):
-                _demand_alt(own["image"], cell)
     new.metadata = nbformat.from_dict(
         {"tags": tags, "step": cell.step, **({"mystnb": own} if own else {})}
     )
@@ -137,16 +139,6 @@ def _picture(output: NotebookNode) -> dict[str, str]:
     said = output.get("metadata", {}).get(kind, {})
     found = {"alt": said["alt"]} if said.get("alt") else {}
     return {**found, **({"width": f"{said['width']}px"} if said.get("width") else {})}
-
-
-def _demand_alt(image: dict[str, str], cell: Cell) -> None:
-    if not image.get("alt"):
-        raise SourceError(
-            Path("chapters"),
-            None,
-            f"cell {cell.id!r} shows a picture without a text alternative: draw it with "
-            "labkit.plot, or give the cell `:mystnb: {image: {alt: …}}`",
-        )
 
 
 # --- steps as tabs --------------------------------------------------------------------------------
@@ -163,11 +155,7 @@ class TwinTabs(SphinxTransform):
         for parent in {id(n.parent): n.parent for n in found}.values():
             group: list[nodes.Element] = []
             for child in [*parent.children, None]:
-                begins = (
-                    child is not None
-                    and _is_code(child)
-                    and any(_is_code(g) and _twin(g) == _twin(child) for g in group)
-                )
+                begins = child is not None and _is_code(child) and _begins_step(child, group)
                 if group and (child is None or not _twin(child) or begins):
                     self._wrap(parent, group)
                     group = []
@@ -210,6 +198,15 @@ def _twin(node: nodes.Node) -> str | None:
         tags = node.get("cell_metadata", {}).get("tags", ())
         return next((f for f in FRAMEWORKS if f in tags), None)
     return node.get("twin_prose")
+
+
+def _begins_step(cell: nodes.Element, group: list[nodes.Element]) -> bool:
+    """Say whether a cell begins a new step: its framework, or another step, is there already."""
+    code = [g for g in group if _is_code(g)]
+    steps = {g["cell_metadata"].get("step") for g in code}
+    return bool(code) and (
+        _twin(cell) in map(_twin, code) or cell["cell_metadata"].get("step") not in steps
+    )
 
 
 def _is_code(node: nodes.Node) -> bool:
@@ -375,13 +372,22 @@ def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
         shutil.copyfile(file, target)
 
 
+def _mathml(node: nodes.Element, *, block: bool) -> str:
+    """Return a formula as MathML; what docutils cannot say is a warning, which fails the build."""
+    try:
+        return str(tex2mathml(node.astext(), as_block=block))
+    except MathError as error:
+        logger.warning("math %r: %s", node.astext(), error, location=node)
+        return f"<code>{escape(node.astext())}</code>"
+
+
 def _inline_math(translator: Any, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(node.astext(), as_block=False))
+    translator.body.append(_mathml(node, block=False))
     raise nodes.SkipNode
 
 
 def _block_math(translator: Any, node: nodes.math_block) -> None:
-    formula = tex2mathml(node.astext(), as_block=True)
+    formula = _mathml(node, block=True)
     translator.body.append(f'<div class="math notranslate">{formula}</div>')
     raise nodes.SkipNode
 

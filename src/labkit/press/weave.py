@@ -1,7 +1,6 @@
 """From a chapter to one of its twins: a plain notebook that reads well alone."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +54,8 @@ def weave(
             "labkit": {"chapter": chapter.name, "framework": framework, "edition": edition},
         },
     )
-    notebook.metadata.labkit.woven = sources_hash(notebook)
+    # Pairs, for JSON does not keep the order of keys.
+    notebook.metadata.labkit.woven = [list(pair) for pair in digests(notebook).items()]
     return notebook
 
 
@@ -83,50 +83,72 @@ lab = labkit.start(
 )"""
 
 
-def sources_hash(notebook: NotebookNode) -> str:
-    """Return a digest of what the cells say, whatever they put out."""
-    content = [(c.id, c.cell_type, c.source) for c in notebook.cells]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+def digests(notebook: NotebookNode) -> dict[str, str]:
+    """Return a digest of each cell's source by its id. Blank lines around it do not count."""
+    return {
+        c.get("id", f"cell {n}"): hashlib.sha256(_text(c).encode()).hexdigest()[:8]
+        for n, c in enumerate(notebook.cells, 1)
+    }
 
 
-def edited_by_hand(notebook: NotebookNode) -> bool:
-    """Say whether a notebook's cells are not what was last woven."""
-    return notebook.metadata.get("labkit", {}).get("woven") != sources_hash(notebook)
+def _text(cell: NotebookNode) -> str:
+    return str(cell.source).strip("\n")
+
+
+def edited_cells(notebook: NotebookNode) -> list[str]:
+    """Return the ids of the cells that are not as they were woven: edited, added or removed."""
+    woven, now = dict(notebook.metadata.labkit.woven), digests(notebook)
+    return [i for i in {**now, **woven} if now.get(i) != woven.get(i)]
 
 
 def read_notebook(path: Path) -> NotebookNode | None:
-    """Read a woven notebook, None where there is none yet."""
+    """Read a woven notebook, None where there is none yet.
+
+    Raises
+    ------
+    SourceError
+        When the file is no notebook, or not one that labkit wove.
+    """
     if not path.exists():
         return None
+    mend = "delete it and run `labkit run`"
     try:
-        return nbformat.read(path, as_version=4)
-    except (ValueError, KeyError, AttributeError) as error:
-        raise SourceError(
-            path, None, f"is no notebook ({error}); delete it and run `labkit run`"
-        ) from error
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SourceError(path, None, f"is no notebook ({reason}); {mend}") from error
+    info = notebook.metadata.get("labkit")
+    if not isinstance(info, dict) or not isinstance(info.get("woven"), list):
+        raise SourceError(path, None, f"is not a notebook that labkit wove; {mend}")
+    return notebook
 
 
 def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> None:
     """Raise when `path` holds a person's edits, which weaving `new` over them would lose."""
-    if old is None or not edited_by_hand(old):
+    if old is None:
         return
-    if [c.source for c in old.cells] == [c.source for c in new.cells]:
-        return  # its edits have been taken home
-    woven = {c.id: c.source for c in new.cells}
-    number = next(
-        (n for n, c in enumerate(old.cells, 1) if woven.get(c.get("id")) != c.source),
-        len(old.cells),
-    )
-    raise SourceError(
-        path,
-        None,
-        f"was edited by hand (cell {number}). Bring the edits home with `labkit take {path}`, "
-        f"or drop them with `git checkout {path}`",
-    )
+    edited = {c.get("id"): (n, c) for n, c in enumerate(old.cells, 1)}
+    woven = {c.id: c for c in new.cells}
+    for name in edited_cells(old):
+        number, cell = edited.get(name, (0, None))
+        if cell and name in woven and _text(cell) == _text(woven[name]):
+            continue  # the edit has been taken home
+        if cell is None and name not in woven:
+            continue
+        what = f"cell {number}, {name!r}," if cell else f"cell {name!r}, removed,"
+        raise SourceError(
+            path,
+            None,
+            f"was edited by hand ({what} is not as it was woven). Bring the edits home with "
+            f"`labkit take {path}`, or drop them with `git checkout {path}`",
+        )
 
 
 def take(path: Path, root: Path) -> tuple[Path, str, int]:
     """Read a notebook's edited cells into its chapter.
+
+    Only cells that are not as they were woven count: what has changed in the chapter since stays.
 
     Returns
     -------
@@ -136,43 +158,66 @@ def take(path: Path, root: Path) -> tuple[Path, str, int]:
     Raises
     ------
     SourceError
-        When cells were added or removed, or an edit cannot be carried back.
+        When cells were added, removed or moved; when a cell was edited here and in the chapter;
+        or when an edit cannot be carried back so that weaving gives the edited cell again.
     """
     notebook = read_notebook(path)
-    info: Any = notebook.metadata.get("labkit") if notebook else None
-    if notebook is None or info is None:
-        raise SourceError(path, None, "is not one of the course's notebooks")
+    if notebook is None:
+        raise SourceError(path, None, "is missing")
+    info = notebook.metadata.labkit
     file = root / "chapters" / f"{info.chapter}.md"
-    text = file.read_text(encoding="utf-8")
+    if not file.is_file():
+        raise SourceError(file, None, f"is missing, the chapter of {path}")
+    text = file.read_text(encoding="utf-8-sig")
     chapter, site = parse(text, file), Site.read(root)
-    woven = weave(chapter, info.framework, site, info.edition)
-    if [c.id for c in notebook.cells] != [c.id for c in woven.cells]:
+    now = {c.id: c for c in weave(chapter, info.framework, site, info.edition).cells}
+    woven = dict(info.woven)
+    if list(digests(notebook)) != list(woven):
         raise SourceError(
             path, None, f"has cells added, moved or removed; do that in {file}, then `labkit weave`"
         )
-    cells = {c.id: c for c in chapter.cells}
-    lines, edited = text.splitlines(), 0
+    edited = [c for c in notebook.cells if c.id in edited_cells(notebook)]
+    edited = [c for c in edited if c.id not in now or _text(c) != _text(now[c.id])]
+    lines = text.splitlines()
     # From the end, so that the lines above keep their numbers.
-    for new, old in reversed(list(zip(notebook.cells, woven.cells, strict=True))):
-        if new.source.rstrip() == old.source.rstrip():
-            continue
-        cell = cells.get(new.id)
-        if cell is None or cell is chapter.cells[0]:
-            raise SourceError(
-                path, None, f"the {new.id} cell is made by labkit; it cannot be edited here"
-            )
-        if old.source != cell.source:
-            raise SourceError(
-                file,
-                cell.line,
-                f"cell {new.id!r} uses what plain Markdown cannot say; make its edit here",
-            )
-        begin = cell.line - 1
-        lines[begin : begin + len(cell.source.splitlines())] = new.source.rstrip().splitlines()
-        edited += 1
+    for cell in reversed(edited):
+        home = next((c for c in chapter.cells if c.id == cell.id), None)
+        _check_take(cell, home, now, woven, path, file)
+        assert home is not None
+        begin = home.line - 1
+        lines[begin : begin + len(home.source.splitlines())] = _text(cell).splitlines()
     result = "\n".join(lines) + "\n"
-    parse(result, file)
-    return file, result, edited
+    if edited:
+        again = {c.id: c for c in weave(parse(result, file), info.framework, site).cells}
+        for cell in edited:
+            if again.keys() != now.keys() or _text(again[cell.id]) != _text(cell):
+                raise SourceError(
+                    path, None, f"cell {cell.id!r} cannot be carried back as it is; edit {file}"
+                )
+    return file, result, len(edited)
+
+
+def _check_take(
+    cell: NotebookNode,
+    home: Cell | None,
+    now: dict[str, NotebookNode],
+    woven: dict[str, str],
+    path: Path,
+    file: Path,
+) -> None:
+    """Raise when an edited cell cannot go to its place in the chapter."""
+    if cell.id in (SETUP, "title"):
+        raise SourceError(path, None, f"the {cell.id} cell is made by labkit; edit {file}")
+    if home is None:
+        raise SourceError(path, None, f"cell {cell.id!r} stands in {file} no more")
+    if hashlib.sha256(_text(now[cell.id]).encode()).hexdigest()[:8] != woven[cell.id]:
+        raise SourceError(
+            file, home.line, f"cell {cell.id!r} was edited here and in {path}; make them one here"
+        )
+    if _text(now[cell.id]) != home.source.strip("\n"):
+        raise SourceError(
+            file, home.line, f"cell {cell.id!r} uses what plain Markdown cannot say; edit it here"
+        )
 
 
 def _edition(cells: list[Cell], edition: Edition) -> list[Cell]:
@@ -235,6 +280,10 @@ Its twin does the same work in [{FRAMEWORKS[other]}]({site.colab(twin)});
 [the book]({address}) shows both side by side.*"""
     put = claims.of_topics(site.root / "evidence" / "claims.yml", lab.claims)
     if put:
-        rows = "\n".join(f"- {c.says} ([{c.source.title}]({c.source.url}))" for c in put)
-        head += f"\n\n**Put to the test:**\n\n{rows.replace('()', '')}"
+        rows = "\n".join(f"- {c.says} ({_said_by(c.source)})" for c in put)
+        head += f"\n\n**Put to the test:**\n\n{rows}"
     return head
+
+
+def _said_by(source: claims.Source) -> str:
+    return f"[{source.title}]({source.url})" if source.url else source.title
