@@ -42,7 +42,7 @@ def book(root: Path) -> Path:
 def _complaints(said: str) -> str:
     """Return the warnings and errors in what Sphinx printed, or else its last lines."""
     lines = [t for t in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines() if t.strip()]
-    marks = re.compile(r"(WARNING|ERROR|SEVERE|CRITICAL): |ExtensionError: ")
+    marks = re.compile(r"(WARNING|ERROR|SEVERE|CRITICAL): |^.*ExtensionError: ")
     found = [marks.sub("", t) if "ExtensionError" in t else t for t in lines if marks.search(t)]
     return "\n".join((found or lines[-10:])[:20])
 
