@@ -28,6 +28,7 @@ test: .venv/test  ## all that runs on a push
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/labkit prove
 	$(BIN)/pytest -m "not slow"
 
 test-all: test  ## the rest: other threads and processors, Colab, repeated runs

@@ -231,6 +231,34 @@ def take(
 
 
 @command
+def prove(chapters: Chapters = None) -> None:
+    """Prove that the two notebooks of a chapter do the same work.
+
+    Compares what they have recorded, rung by rung: parameters, dependence on the input, outputs,
+    gradients, outputs after training passes, losses. Exit code 1 when one breaks, which is named.
+    """
+    from labkit.press import prove as press
+
+    root, loaded, _ = _chosen(chapters, None)
+    broken = []
+    for chapter in loaded:
+        table = Table(title=chapter.name, box=None, pad_edge=False, title_justify="left")
+        for title in ("", "rung", "largest difference", "of"):
+            table.add_column(title, overflow="fold")
+        for rung in press.of_chapter(root, chapter.name):
+            gap = "–" if rung.difference is None else f"{rung.difference:.1e}"
+            table.add_row("[green]✓[/]" if rung.holds else "[red]✗[/]", rung.name, gap, rung.detail)
+            if not rung.holds:
+                broken.append(f"{chapter.name}: the rung {rung.name!r} breaks: {rung.detail}")
+        out.print(table)
+    for line in broken:
+        err.print(f"[red]error:[/] {line}", soft_wrap=True)
+    if broken:
+        raise typer.Exit(1)
+    out.print(f"{len(loaded)} proven; the bound is {press.BOUND:g}, in float64 on the CPU")
+
+
+@command
 def book() -> None:
     """Build the book's pages from the chapters and their executed notebooks."""
     from labkit.press import build

@@ -8,6 +8,7 @@ each of these two was found out; None for nothing).
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,7 +51,7 @@ def write(
     Parameters
     ----------
     exact
-        Name to number, string, or (nested) list or array of numbers; finite.
+        Name to number, string, or (nested) list, map or array of them; finite.
     measured
         Name to `labkit.measure.Measurement`.
 
@@ -102,18 +103,20 @@ def read(path: Path) -> dict[str, Any]:
 
 def dumps(content: Mapping[str, Any]) -> str:
     """Return a record as text: keys in order, one line for each list of numbers."""
-    rows = {k: dict(v) if isinstance(v, Mapping) else v for k, v in content.items()}
     lists: dict[str, str] = {}
-    for part in ("exact", "measured"):
-        for name, value in rows[part].items():
-            if isinstance(value, list):
-                token = f"@{part}.{name}@"
-                lists[json.dumps(token)] = json.dumps(value)
-                rows[part][name] = token
-    text = json.dumps(rows, indent=1, ensure_ascii=False)
-    for token, value in lists.items():
-        text = text.replace(token, value)
-    return text + "\n"
+
+    def keep(value: Any) -> Any:
+        """Put a token in each list's place, which indenting leaves in one line."""
+        if isinstance(value, Mapping):
+            return {k: keep(v) for k, v in value.items()}
+        if isinstance(value, list):
+            token = f"list {len(lists)} of this record"
+            lists[json.dumps(token)] = json.dumps(value)
+            return token
+        return value
+
+    text = json.dumps(keep(content), indent=1, ensure_ascii=False)
+    return "".join(lists.get(p, p) for p in re.split(r'("list \d+ of this record")', text)) + "\n"
 
 
 def same(first: Any, second: Any) -> bool:
@@ -165,6 +168,8 @@ def _plain(name: str, value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(name, v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(f"{name}.{k}", v) for k, v in value.items()}
     if isinstance(value, float) and not np.isfinite(value):
         raise RecordError(f"exact.{name} holds {value}: a record holds finite numbers")
     if isinstance(value, bool | int | float | str):

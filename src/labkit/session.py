@@ -4,7 +4,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
-from labkit import record
+from labkit import ladder, record
 from labkit.files import WriteError
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
@@ -56,6 +57,19 @@ class Session:
                 raise
             # A reader's lab has done its work all the same.
             print(f"note: nothing was recorded. {error}", file=sys.stderr)
+
+    def prove(
+        self,
+        model: Any,
+        prepare: Callable[[NDArray[Any]], Any],
+        loss: Callable[[Any, Any], Any],
+        inputs: NDArray[Any],
+        labels: NDArray[Any],
+    ) -> None:
+        """Note what the proof needs of this twin; see `labkit.ladder.climb` for the arguments."""
+        found = ladder.climb(model, prepare, loss, inputs, labels)
+        self.record(exact={"ladder": found})
+        print("noted for the proof:", ", ".join(found))
 
 
 def start(chapter: str, framework: str) -> Session:

@@ -1,22 +1,19 @@
 """The same start for both frameworks: first weights, order of batches, comparison.
 
-Weights travel between the frameworks in one canonical layout, which is Keras': kernels of
-convolutions as (height, width, inputs, outputs), of dense layers as (inputs, outputs). Their
-names hold the layer's place, its kind and the weight's part, such as ``"0.conv.kernel"``.
+Weights travel between the frameworks in one canonical layout, see `labkit.layouts`.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from labkit.layouts import UnknownLayerError, parts
+
+__all__ = ["UnknownLayerError", "batches", "compare", "first_weights", "set_weights", "weights"]
+
 Weights = dict[str, NDArray[np.floating]]
-
-
-class UnknownLayerError(TypeError):
-    """A layer whose weights labkit cannot carry between the frameworks."""
 
 
 class Difference(NamedTuple):
@@ -44,7 +41,7 @@ def weights(model: Any) -> Weights:
     UnknownLayerError
         Names the first layer whose weights cannot be converted.
     """
-    return {name: get() for name, get, _ in _parts(model)}
+    return {name: get() for name, get, _ in parts(model)}
 
 
 def set_weights(model: Any, values: Weights) -> None:
@@ -55,16 +52,16 @@ def set_weights(model: Any, values: Weights) -> None:
     ValueError
         When a name or a shape does not fit; nothing is copied then.
     """
-    parts = list(_parts(model))
-    names = [name for name, _, _ in parts]
+    found = list(parts(model))
+    names = [name for name, _, _ in found]
     if names != list(values):
         raise ValueError(f"the model's weights are {names}, those given are {list(values)}")
-    for name, get, _ in parts:
+    for name, get, _ in found:
         if get().shape != values[name].shape:
             raise ValueError(
                 f"{name}: the model holds shape {get().shape}, the values {values[name].shape}"
             )
-    for name, _, put in parts:
+    for name, _, put in found:
         put(values[name])
 
 
@@ -72,7 +69,8 @@ def first_weights(model: Any, seed: int = 0) -> Weights:
     """Draw a model's first weights by NumPy and set them: the same in both frameworks.
 
     Kernels are normal with variance 2 / fan-in (He et al., 2015, https://arxiv.org/abs/1502.01852),
-    biases and means zero, scales and variances one.
+    recurrent kernels with variance 1 / fan-in, tables of embeddings with variance 1/4; biases and
+    means are zero, scales and variances one.
 
     Returns
     -------
@@ -81,10 +79,12 @@ def first_weights(model: Any, seed: int = 0) -> Weights:
     """
     rng = np.random.default_rng(seed)
     values = {}
-    for name, get, _ in _parts(model):
+    for name, get, _ in parts(model):
         shape, part = get().shape, name.rsplit(".", 1)[1]
-        if part == "kernel":
-            values[name] = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
+        if part in ("kernel", "recurrent", "table"):
+            fan_in = np.prod(shape[:-1])
+            variance = {"kernel": 2 / fan_in, "recurrent": 1 / fan_in, "table": 0.25}[part]
+            values[name] = rng.standard_normal(shape) * np.sqrt(variance)
         else:
             values[name] = np.full(shape, 1.0 if part in ("gamma", "variance") else 0.0)
     set_weights(model, values)
@@ -127,105 +127,3 @@ def compare(first: ArrayLike, second: ArrayLike) -> Difference:
         raise ValueError("a curve holds a value that is not finite: training has diverged")
     gap = np.abs(a - b)
     return Difference(float(gap.max()), int(gap.argmax()))
-
-
-# --- how each framework keeps its weights -----------------------------------------------------
-
-Part = tuple[str, Callable[[], NDArray[np.floating]], Callable[[NDArray[np.floating]], None]]
-
-# Layer → kind and, for each of its weights, the canonical name and the order of axes that takes
-# the framework's array to the canonical one.
-_TORCH: dict[str, tuple[str, dict[str, tuple[str, Sequence[int]]]]] = {
-    "Conv2d": ("conv", {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))}),
-    "Linear": ("dense", {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))}),
-    "BatchNorm2d": (
-        "batchnorm",
-        {
-            "weight": ("gamma", (0,)),
-            "bias": ("beta", (0,)),
-            "running_mean": ("mean", (0,)),
-            "running_var": ("variance", (0,)),
-        },
-    ),
-}
-_KERAS: dict[str, tuple[str, dict[str, str]]] = {
-    "Conv2D": ("conv", {"kernel": "kernel", "bias": "bias"}),
-    "Dense": ("dense", {"kernel": "kernel", "bias": "bias"}),
-    "BatchNormalization": (
-        "batchnorm",
-        {"gamma": "gamma", "beta": "beta", "moving_mean": "mean", "moving_variance": "variance"},
-    ),
-}
-
-
-def _parts(model: Any) -> Iterator[Part]:
-    """Yield each weight's name, how to read it and how to set it."""
-    keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
-    # Keras first: on its PyTorch backend a Keras model is a torch module too.
-    if keras and isinstance(model, keras.Model):
-        if not model.built:
-            raise ValueError(f"{model.name} is not built: give it an Input, or call it once")
-        return _keras_parts(model)
-    if torch and isinstance(model, torch.nn.Module):
-        return _torch_parts(model)
-    raise TypeError(f"{type(model).__name__} is neither a torch.nn.Module nor a keras.Model")
-
-
-def _torch_parts(model: Any) -> Iterator[Part]:
-    place = 0
-    for path, module in model.named_modules():
-        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-        if not own:
-            continue
-        if type(module).__name__ not in _TORCH:
-            raise UnknownLayerError(f"layer {path!r}: no conversion for {type(module).__name__}")
-        kind, table = _TORCH[type(module).__name__]
-        for attribute, (part, axes) in table.items():
-            tensor = getattr(module, attribute)
-            if tensor is not None:
-                yield f"{place}.{kind}.{part}", *_torch_access(tensor, axes)
-        place += 1
-
-
-def _torch_access(
-    tensor: Any, axes: Sequence[int]
-) -> tuple[Callable[[], NDArray[np.floating]], Callable[[NDArray[np.floating]], None]]:
-    def get() -> NDArray[np.floating]:
-        return tensor.detach().cpu().numpy().transpose(axes).copy()
-
-    def put(value: NDArray[np.floating]) -> None:
-        import torch
-
-        turned = np.ascontiguousarray(value.transpose(np.argsort(axes)))
-        with torch.no_grad():
-            tensor.copy_(torch.from_numpy(turned))
-
-    return get, put
-
-
-def _keras_parts(model: Any) -> Iterator[Part]:
-    place = 0
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if not layer.weights or getattr(layer, "layers", None):
-            continue
-        if type(layer).__name__ not in _KERAS:
-            raise UnknownLayerError(
-                f"layer {layer.name!r}: no conversion for {type(layer).__name__}"
-            )
-        kind, table = _KERAS[type(layer).__name__]
-        for attribute, part in table.items():
-            variable = getattr(layer, attribute, None)
-            if variable is not None:
-                yield f"{place}.{kind}.{part}", *_keras_access(variable)
-        place += 1
-
-
-def _keras_access(
-    variable: Any,
-) -> tuple[Callable[[], NDArray[np.floating]], Callable[[NDArray[np.floating]], None]]:
-    def get() -> NDArray[np.floating]:
-        import keras
-
-        return keras.ops.convert_to_numpy(variable).copy()
-
-    return get, variable.assign

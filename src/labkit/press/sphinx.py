@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx_design.shared import create_component
 
 from labkit import record
-from labkit.press import claims
+from labkit.press import claims, prove
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter, load, parse
 from labkit.press.figures import twin_curves
 from labkit.press.site import Site
@@ -84,6 +84,8 @@ def _cells(chapter: Chapter, root: Path) -> Iterator[NotebookNode]:
             yield _code(cell, None, cell.framework, "Show a solution")
         elif cell.framework:
             yield _code(cell, twins[cell.framework][cell.id], cell.framework)
+            if cell.step == "ladder" and cell.framework == "tensorflow":
+                yield nbformat.v4.new_markdown_cell(f"```{{twin-ladder}} {chapter.name}\n```")
         else:
             # The same cell in both twins: once, unless the twins answered differently, or the
             # author wants the answers compared.
@@ -334,6 +336,38 @@ class TwinCurves(SphinxDirective):
         return [nodes.raw("", twin_curves(losses), format="html")]
 
 
+class TwinLadder(SphinxDirective):
+    """A chapter's ladder, with the numbers that its records give."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table, one row a rung."""
+        root = Path(self.env.srcdir)
+        for framework in FRAMEWORKS:
+            path = root / "evidence" / "cpu" / f"{self.arguments[0]}.{framework}.json"
+            self.env.note_dependency(str(path))
+        try:
+            rungs = prove.of_chapter(root, self.arguments[0])
+        except record.RecordError as error:
+            raise ExtensionError(str(error)) from None
+        rows = "".join(
+            f"<tr><th scope='row'>{escape(r.compares)}</th>"
+            f"<td>{'✓ holds' if r.holds else '✗ breaks'}</td>"
+            f"<td>{'–' if r.difference is None else f'{r.difference:.1e}'}</td>"
+            f"<td>{escape(r.detail)}</td></tr>"
+            for r in rungs
+        )
+        table = (
+            '<div class="twin-ladder"><table class="table"><caption>The ladder of this chapter. '
+            f"Bound: {prove.BOUND:g}. Run it yourself: <code>labkit prove {self.arguments[0]}"
+            "</code></caption><thead><tr><th scope='col'>Rung</th><th scope='col'>Verdict</th>"
+            "<th scope='col'>Largest difference</th><th scope='col'>Of</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+        return [nodes.raw("", table, format="html")]
+
+
 # --- the page around it ---------------------------------------------------------------------------
 
 
@@ -397,6 +431,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("twin-prose", TwinProse)
     app.add_directive("twin-bar", TwinBar)
     app.add_directive("twin-curves", TwinCurves)
+    app.add_directive("twin-ladder", TwinLadder)
     app.add_transform(TwinTabs)
     # MathML is in all browsers since 2023: no script, and no request for one.
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

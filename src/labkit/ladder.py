@@ -1,0 +1,190 @@
+"""The rungs below "the same losses": what one twin does, in numbers that the other can be held to.
+
+Two trainings can only be the same if the networks are, rung by rung: the same parameters, the same
+outputs for the same input, the same gradients, the same outputs after a pass in training mode,
+the same inputs that an output depends on. `climb` notes these for one twin; ``labkit prove``
+compares the two. The order is that of TensorFlow's guide for moving a model to TensorFlow 2
+(https://www.tensorflow.org/guide/migrate/validate_correctness).
+"""
+
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit import twins
+
+PASSES = 3
+"""Passes in training mode between two looks at the outputs."""
+
+
+def climb(
+    model: Any,
+    prepare: Callable[[NDArray[Any]], Any],
+    loss: Callable[[Any, Any], Any],
+    inputs: NDArray[Any],
+    labels: NDArray[Any],
+) -> dict[str, Any]:
+    """Note what a model does, rung by rung; the model is left as it was.
+
+    Every weight is given a value of its own first, biases and statistics too, since zeros and ones
+    hide mistakes.
+
+    Parameters
+    ----------
+    model
+        A ``torch.nn.Module`` or a built ``keras.Model``.
+    prepare
+        Turns `inputs` into what the model takes.
+    loss
+        Called with the model's outputs and the labels, as tensors; returns one number.
+    inputs, labels
+        A few examples, (n, …), channels last.
+
+    Returns
+    -------
+    dict
+        ``parameters``: name and shape of each; ``outputs``: (n, …) in evaluation mode;
+        ``gradients``: for each trained weight its norm and two projections; ``modes``: outputs
+        after `PASSES` passes in training mode; ``sensitivity``: which outputs change with each
+        changed place of the input.
+    """
+    before = twins.weights(model)
+    try:
+        twins.set_weights(model, _probe(before))
+        found: dict[str, Any] = {
+            "parameters": [[name, list(value.shape)] for name, value in before.items()],
+            "outputs": _outputs(model, prepare(inputs)),
+            "sensitivity": _sensitivity(model, prepare, inputs),
+            "gradients": _gradients(model, prepare(inputs), labels, loss),
+        }
+        twins.set_weights(model, _probe(before))
+        for _ in range(PASSES):
+            _outputs(model, prepare(inputs), training=True)
+        found["modes"] = _outputs(model, prepare(inputs))
+    finally:
+        twins.set_weights(model, before)
+    return found
+
+
+def _probe(weights: twins.Weights) -> twins.Weights:
+    """Draw a value for every weight; scales and variances stay positive."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.uniform(0.5, 1.5, v.shape)
+        if name.endswith(("gamma", "variance"))
+        else rng.normal(0, np.prod(v.shape[:-1], dtype=float) ** -0.5, v.shape)
+        for name, v in weights.items()
+    }
+
+
+def _is_keras(model: Any) -> bool:
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(model, keras.Model)
+
+
+def _outputs(model: Any, ready: Any, *, training: bool = False) -> NDArray[np.float64]:
+    """Run the model on prepared inputs."""
+    if _is_keras(model):
+        import keras
+
+        return np.asarray(keras.ops.convert_to_numpy(model(ready, training=training)), float)
+    import torch
+
+    was = model.training
+    model.train(training)
+    with torch.no_grad():
+        result = model(ready).cpu().numpy()
+    model.train(was)
+    return np.asarray(result, float)
+
+
+def _gradients(
+    model: Any, ready: Any, labels: NDArray[Any], loss: Callable[[Any, Any], Any]
+) -> dict[str, list[float]]:
+    """Return each trained weight's gradient, in training mode, as its norm and two projections."""
+    swap = _keras_gradients if _is_keras(model) else _torch_gradients
+    with swap(model, ready, labels, loss):
+        # The gradients stand where the weights did, and read in the canonical layout as they do.
+        found = twins.weights(model)
+    fixed = ("mean", "variance")
+    return {n: _projections(n, g) for n, g in found.items() if not n.endswith(fixed)}
+
+
+def _projections(name: str, gradient: NDArray[np.floating]) -> list[float]:
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    first, second = rng.standard_normal((2, *gradient.shape))
+    return [
+        float(np.linalg.norm(gradient)),
+        float((gradient * first).sum()),
+        float((gradient * second).sum()),
+    ]
+
+
+@contextmanager
+def _torch_gradients(
+    model: Any, ready: Any, labels: NDArray[Any], loss: Callable[[Any, Any], Any]
+) -> Iterator[None]:
+    import torch
+
+    was = model.training
+    model.train()
+    model.zero_grad()
+    device = next(model.parameters()).device
+    loss(model(ready), torch.from_numpy(labels).to(device)).backward()
+    model.train(was)
+    values = [p.data for p in model.parameters()]
+    for p in model.parameters():
+        p.data = torch.zeros_like(p) if p.grad is None else p.grad
+    try:
+        yield
+    finally:
+        for p, value in zip(model.parameters(), values, strict=True):
+            p.data = value
+        model.zero_grad()
+
+
+@contextmanager
+def _keras_gradients(
+    model: Any, ready: Any, labels: NDArray[Any], loss: Callable[[Any, Any], Any]
+) -> Iterator[None]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = loss(model(ready, training=True), tf.constant(labels))
+    variables = model.trainable_variables
+    gradients = tape.gradient(value, variables)
+    values = [v.numpy() for v in variables]
+    for variable, gradient in zip(variables, gradients, strict=True):
+        variable.assign(tf.convert_to_tensor(gradient))
+    try:
+        yield
+    finally:
+        for variable, old in zip(variables, values, strict=True):
+            variable.assign(old)
+
+
+def _sensitivity(
+    model: Any, prepare: Callable[[NDArray[Any]], Any], inputs: NDArray[Any]
+) -> list[list[int]]:
+    """Change the input at one place after the other, and note which outputs change with it.
+
+    A place is an example, or, where the model answers at each time step, a time step of one.
+    """
+    base = _outputs(model, prepare(inputs))
+    steps = base.ndim > 2
+    places = np.ndindex(*inputs.shape[: 2 if steps else 1])
+    found = []
+    for place in places:
+        changed = inputs.copy()
+        if np.issubdtype(inputs.dtype, np.integer):
+            changed[place] = (changed[place] + 1) % (inputs.max() + 1)
+        else:
+            changed[place] = changed[place] + 0.5
+        gap = np.abs(_outputs(model, prepare(changed)) - base).max(axis=-1)
+        found.append((gap > 0).astype(int).ravel().tolist())
+    return found

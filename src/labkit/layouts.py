@@ -1,0 +1,232 @@
+"""How each framework keeps its weights, and how they read in one canonical layout.
+
+The canonical layout is Keras': kernels of convolutions as (height, width, inputs, outputs), of
+dense layers as (inputs, outputs), gates side by side in Keras' order. A weight's name holds the
+layer's place, its kind and the weight's part, such as ``"0.conv.kernel"``.
+
+What PyTorch has and Keras has not is folded: an LSTM or RNN of PyTorch has two vectors of biases,
+which only ever act by their sum. Reading gives the sum; writing puts it into the first vector and
+zero into the second. Training moves both, at twice the rate, unless the second is frozen.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Part = tuple[str, Callable[[], Array], Callable[[Array], None]]
+"""A weight's name, how to read it, and how to write it."""
+
+
+class UnknownLayerError(TypeError):
+    """A layer whose weights labkit cannot carry between the frameworks."""
+
+
+def parts(model: Any) -> Iterator[Part]:
+    """Yield the weights of a ``torch.nn.Module`` or a built ``keras.Model``, as declared.
+
+    Raises
+    ------
+    UnknownLayerError
+        Names the first layer whose weights cannot be converted.
+    """
+    keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
+    # Keras first: on its PyTorch backend a Keras model is a torch module too.
+    if keras and isinstance(model, keras.Model):
+        if not model.built:
+            raise ValueError(f"{model.name} is not built: give it an Input, or call it once")
+        return _numbered(_keras_layers(model))
+    if torch and isinstance(model, torch.nn.Module):
+        return _numbered(_torch_layers(model))
+    raise TypeError(f"{type(model).__name__} is neither a torch.nn.Module nor a keras.Model")
+
+
+def _numbered(layers: Iterator[list[Part]]) -> Iterator[Part]:
+    for place, layer in enumerate(layers):
+        for name, get, put in layer:
+            yield f"{place}.{name}", get, put
+
+
+def _kind(layer: Any, known: set[str]) -> str:
+    """Return the name of a layer's class, or of the known one that it is derived from."""
+    names = [c.__name__ for c in type(layer).__mro__]
+    return next((n for n in names if n in known), names[0])
+
+
+# --- PyTorch --------------------------------------------------------------------------------------
+
+# Layer → kind and, for each of its weights, the canonical name and the order of axes that takes
+# PyTorch's array to the canonical one.
+_BATCHNORM: dict[str, tuple[str, Sequence[int]]] = {
+    "weight": ("gamma", (0,)),
+    "bias": ("beta", (0,)),
+    "running_mean": ("mean", (0,)),
+    "running_var": ("variance", (0,)),
+}
+_TORCH: dict[str, tuple[str, dict[str, tuple[str, Sequence[int]]]]] = {
+    "Conv1d": ("conv", {"weight": ("kernel", (2, 1, 0)), "bias": ("bias", (0,))}),
+    "Conv2d": ("conv", {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))}),
+    "Linear": ("dense", {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))}),
+    "Embedding": ("embedding", {"weight": ("table", (0, 1))}),
+    "BatchNorm1d": ("batchnorm", _BATCHNORM),
+    "BatchNorm2d": ("batchnorm", _BATCHNORM),
+    "LayerNorm": ("layernorm", {"weight": ("gamma", (0,)), "bias": ("beta", (0,))}),
+}
+_RECURRENT = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
+
+
+def _torch_layers(model: Any) -> Iterator[list[Part]]:
+    for path, module in model.named_modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        if not own:
+            continue
+        kind = _kind(module, {*_TORCH, *_RECURRENT})
+        if kind in _RECURRENT and not _oddity(module):
+            yield _torch_recurrent(module, _RECURRENT[kind])
+        elif kind in _TORCH and not _oddity(module):
+            name, table = _TORCH[kind]
+            yield [
+                (f"{name}.{part}", *_torch_access(getattr(module, attribute), axes))
+                for attribute, (part, axes) in table.items()
+                if getattr(module, attribute) is not None
+            ]
+        else:
+            odd = f" with {_oddity(module)}" if _oddity(module) else ""
+            raise UnknownLayerError(f"layer {path!r}: no conversion for {kind}{odd}")
+
+
+def _oddity(module: Any) -> str:
+    """Name what about a layer has no counterpart in Keras, or is not converted here."""
+    for attribute, plain in (
+        ("num_layers", 1),
+        ("proj_size", 0),
+        ("nonlinearity", "tanh"),
+        ("groups", 1),
+    ):
+        value = getattr(module, attribute, plain)
+        if value != plain:
+            return f"{attribute}={value!r}"
+    shape = getattr(module, "normalized_shape", (1,))
+    return f"normalized_shape={tuple(shape)}" if len(shape) != 1 else ""
+
+
+def _torch_access(
+    tensor: Any, axes: Sequence[int]
+) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+    def get() -> Array:
+        return tensor.detach().cpu().numpy().transpose(axes).copy()
+
+    def put(value: Array) -> None:
+        import torch
+
+        turned = np.ascontiguousarray(value.transpose(np.argsort(axes)))
+        with torch.no_grad():
+            tensor.copy_(torch.from_numpy(turned))
+
+    return get, put
+
+
+def _torch_recurrent(module: Any, kind: str) -> list[Part]:
+    found: list[Part] = []
+    for suffix, name in (("", kind), ("_reverse", f"{kind}-backward")):
+        if suffix and not module.bidirectional:
+            break
+        for attribute, part in (("weight_ih", "kernel"), ("weight_hh", "recurrent")):
+            get, put = _torch_access(getattr(module, f"{attribute}_l0{suffix}"), (1, 0))
+            found.append((f"{name}.{part}", *_gated(get, put, kind)))
+        if module.bias:
+            biases = [getattr(module, f"bias_{side}_l0{suffix}") for side in ("ih", "hh")]
+            found.append((f"{name}.bias", *_torch_biases(biases, kind)))
+    return found
+
+
+def _torch_biases(
+    tensors: list[Any], kind: str
+) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+    (get_in, put_in), (get_hidden, put_hidden) = (_torch_access(t, (0,)) for t in tensors)
+
+    def get() -> Array:
+        both = np.stack([get_in(), get_hidden()])
+        return both if kind == "gru" else both.sum(axis=0)
+
+    def put(value: Array) -> None:
+        put_in(value[0] if kind == "gru" else value)
+        put_hidden(value[1] if kind == "gru" else np.zeros_like(value))
+
+    return _gated(get, put, kind)
+
+
+def _gated(
+    get: Callable[[], Array], put: Callable[[Array], None], kind: str
+) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+    """Turn the last axis' gates into Keras' order: a GRU of PyTorch has r, z, n; Keras z, r, h."""
+
+    def turn(value: Array) -> Array:
+        if kind != "gru":
+            return value
+        r, z, n = np.split(value, 3, axis=-1)
+        return np.concatenate([z, r, n], axis=-1)
+
+    return lambda: turn(get()), lambda value: put(turn(value))
+
+
+# --- Keras ----------------------------------------------------------------------------------------
+
+_KERAS: dict[str, tuple[str, dict[str, str]]] = {
+    "Conv1D": ("conv", {"kernel": "kernel", "bias": "bias"}),
+    "Conv2D": ("conv", {"kernel": "kernel", "bias": "bias"}),
+    "Dense": ("dense", {"kernel": "kernel", "bias": "bias"}),
+    "Embedding": ("embedding", {"embeddings": "table"}),
+    "BatchNormalization": (
+        "batchnorm",
+        {"gamma": "gamma", "beta": "beta", "moving_mean": "mean", "moving_variance": "variance"},
+    ),
+    "LayerNormalization": ("layernorm", {"gamma": "gamma", "beta": "beta"}),
+}
+_KERAS_RECURRENT = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn"}
+
+
+def _keras_layers(layer: Any) -> Iterator[list[Part]]:
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        if not inner.weights:
+            continue
+        kind = _kind(inner, {"Bidirectional", *_KERAS, *_KERAS_RECURRENT})
+        if kind == "Bidirectional" and _kind(inner.forward_layer, set()) in _KERAS_RECURRENT:
+            yield [
+                *_keras_recurrent(inner.forward_layer),
+                *_keras_recurrent(inner.backward_layer, "-backward"),
+            ]
+        elif kind in _KERAS_RECURRENT:
+            yield _keras_recurrent(inner)
+        elif kind in _KERAS and getattr(inner, "groups", 1) == 1:
+            name, table = _KERAS[kind]
+            yield _keras_parts(inner, name, table)
+        elif hasattr(inner, "layers"):
+            yield from _keras_layers(inner)
+        else:
+            raise UnknownLayerError(f"layer {inner.name!r}: no conversion for {kind}")
+
+
+def _keras_recurrent(layer: Any, direction: str = "") -> list[Part]:
+    kind = _KERAS_RECURRENT[_kind(layer, {*_KERAS_RECURRENT})]
+    if kind == "gru" and not layer.reset_after:
+        raise UnknownLayerError(f"layer {layer.name!r}: no conversion for GRU, reset_after=False")
+    table = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
+    return _keras_parts(layer.cell, kind + direction, table)
+
+
+def _keras_parts(layer: Any, kind: str, table: dict[str, str]) -> list[Part]:
+    found = [(part, getattr(layer, attribute, None)) for attribute, part in table.items()]
+    return [(f"{kind}.{part}", *_keras_access(v)) for part, v in found if v is not None]
+
+
+def _keras_access(variable: Any) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+    def get() -> Array:
+        import keras
+
+        return keras.ops.convert_to_numpy(variable).copy()
+
+    return get, variable.assign

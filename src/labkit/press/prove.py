@@ -1,0 +1,144 @@
+"""Are the twins equal? Two records, rung by rung."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labkit import record
+from labkit.press.chapter import FRAMEWORKS
+
+BOUND = 1e-10
+"""The largest difference, in float64 on the CPU, that counts as none."""
+STEPS = 200
+"""The fewest steps of training that prove anything."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One comparison of two twins."""
+
+    name: str
+    compares: str
+    """What it compares, for a reader."""
+    holds: bool
+    difference: float | None
+    """The largest absolute difference; None where things are equal or not, without a size."""
+    detail: str
+
+
+class NoLadderError(record.RecordError):
+    """A record without what a ladder needs."""
+
+
+def climb(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Rung]:
+    """Compare two twins' ``exact`` parts, and stop at the first rung that breaks.
+
+    Parameters
+    ----------
+    first, second
+        Each with ``ladder`` (see `labkit.ladder.climb`) and ``losses``.
+    """
+    rungs: list[Rung] = []
+    for name, compares, step in _RUNGS:
+        holds, difference, detail = step(first, second)
+        rungs.append(Rung(name, compares, holds, difference, detail))
+        if not holds:
+            break
+    return rungs
+
+
+def of_chapter(root: Path, chapter: str, machine: str = "cpu") -> list[Rung]:
+    """Climb the ladder of one chapter's committed records.
+
+    Raises
+    ------
+    NoLadderError
+        When a record is missing or holds no ladder.
+    """
+    exact = []
+    for framework in FRAMEWORKS:
+        path = root / "evidence" / machine / f"{chapter}.{framework}.json"
+        if not path.is_file():
+            raise NoLadderError(f"{path} is missing: `labkit run {chapter}` makes it")
+        content = record.read(path)["exact"]
+        if "ladder" not in content or "losses" not in content:
+            raise NoLadderError(
+                f"{path} holds no ladder: the lab calls lab.prove(…), then `labkit run {chapter}`"
+            )
+        exact.append(content)
+    return climb(*exact)
+
+
+Step = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[bool, float | None, str]]
+
+
+def _parameters(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
+    ours, theirs = (dict(map(_pair, x["ladder"]["parameters"])) for x in (a, b))
+    for name in [*ours, *theirs]:
+        if ours.get(name) != theirs.get(name):
+            return False, None, f"{name}: {ours.get(name, 'none')} and {theirs.get(name, 'none')}"
+    count = sum(int(np.prod(shape)) for shape in ours.values())
+    return True, None, f"{count:,} numbers in {len(ours)} weights"
+
+
+def _pair(row: list[Any]) -> tuple[str, tuple[int, ...]]:
+    return row[0], tuple(row[1])
+
+
+def _arrays(field: str) -> Step:
+    def step(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
+        ours, theirs = (np.asarray(x["ladder"][field]) for x in (a, b))
+        if ours.shape != theirs.shape:
+            return False, None, f"shapes {ours.shape} and {theirs.shape}"
+        gap = float(np.abs(ours - theirs).max())
+        return gap <= BOUND, gap, f"{ours.size} numbers"
+
+    return step
+
+
+def _gradients(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
+    ours, theirs = a["ladder"]["gradients"], b["ladder"]["gradients"]
+    gaps = {
+        n: float(np.abs(np.subtract(ours[n], theirs[n])).max()) if n in theirs else np.inf
+        for n in ours
+    }
+    worst = max(gaps, key=gaps.__getitem__)
+    fine = gaps[worst] <= BOUND
+    return fine, gaps[worst], f"{len(gaps)} weights" if fine else f"first at {worst}"
+
+
+def _sensitivity(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
+    ours, theirs = (np.asarray(x["ladder"]["sensitivity"]) for x in (a, b))
+    if ours.shape != theirs.shape:
+        return False, None, f"shapes {ours.shape} and {theirs.shape}"
+    places = np.flatnonzero((ours != theirs).any(axis=1))
+    if len(places):
+        return False, None, f"a change at place {places[0]} of the input reaches other outputs"
+    return True, None, f"{len(ours)} places of the input, changed one by one"
+
+
+def _losses(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
+    ours, theirs = np.asarray(a["losses"]), np.asarray(b["losses"])
+    if len(ours) != len(theirs) or len(ours) < STEPS:
+        return False, None, f"{len(ours)} and {len(theirs)} steps; at least {STEPS}, and as many"
+    gap = np.abs(ours - theirs)
+    fine = bool(gap.max() <= BOUND)
+    steps = f"{len(ours)} steps"
+    if not fine:
+        steps = f"from step {int(np.argmax(gap > BOUND)) + 1} of {len(ours)} on"
+    return fine, float(gap.max()), steps
+
+
+_RUNGS: list[tuple[str, str, Step]] = [
+    ("parameters", "the same weights, by name and shape", _parameters),
+    # Before the outputs: a network that reads along the wrong axis has other outputs, too, and
+    # this rung says why.
+    ("sensitivity", "each output depends on the same inputs", _sensitivity),
+    ("outputs", "the same outputs for the same input", _arrays("outputs")),
+    ("gradients", "the same gradients", _gradients),
+    ("modes", "the same outputs after passes in training mode", _arrays("modes")),
+    ("losses", "the same losses in training", _losses),
+]
