@@ -40,7 +40,12 @@ ACCEPTED = {
     "empty-table-header": "the theme's search results carry an empty header",
     "landmark-unique": "the theme names its two navigations alike",
 }
-PAGES = ["chapters/index.html", "chapters/first-network.html", "chapters/glossary.html"]
+PAGES = [
+    "chapters/index.html",
+    "chapters/first-network.html",
+    "chapters/scoreboard.html",
+    "chapters/glossary.html",
+]
 
 
 @pytest.fixture(scope="session")
@@ -254,6 +259,17 @@ class TestInABrowser:
         page.get_by_role("link", name="Open the first lab").click()
         page.wait_for_url("**/chapters/first-network.html")
 
+    def test_the_scoreboard_is_filtered(self, page):
+        page.goto("chapters/scoreboard.html")
+        rows = page.locator(".twin-scoreboard tbody tr")
+        assert page.locator(".twin-count").inner_text() == f"{rows.count()} of {rows.count()} shown"
+        page.get_by_label("Topic").select_option("graphs")
+        shown = [r for r in rows.all() if r.is_visible()]
+        assert 0 < len(shown) < rows.count()
+        assert {r.get_attribute("data-topic") for r in shown} == {"graphs"}
+        page.get_by_label("Verdict").select_option("reported")
+        assert page.locator(".twin-count").inner_text().startswith("0 of")
+
     def test_solutions_are_closed_until_asked_for(self, page):
         page.goto("chapters/first-network.html")
         solution = page.get_by_text("return outputs * (weights + 1)")
@@ -341,6 +357,28 @@ def test_wrong_answers_are_not_in_the_book(book):
 def test_the_downloads_are_the_notebooks(book):
     for file in (ROOT / "labs").rglob("*.ipynb"):
         assert (book / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+
+
+def test_the_scoreboard_shows_what_is_computed(book):
+    from labkit.press import claims
+
+    text = (book / "chapters" / "scoreboard.html").read_text()
+    evidence = ROOT / "evidence"
+    for claim in claims.load(evidence / "claims.yml"):
+        verdict = claims.judge(claim, evidence)
+        assert (
+            f'id="claim-{claim.id}" data-topic="{claim.topic}" data-verdict="{verdict.name}"'
+            in text
+        )
+
+
+def test_the_ladder_shows_what_is_proven(book):
+    from labkit.press import prove
+
+    text = (book / "chapters" / "first-network.html").read_text()
+    for rung in prove.of_chapter(ROOT, "first-network"):
+        assert rung.compares in text
+        assert rung.difference is None or f"{rung.difference:.1e}" in text
 
 
 def test_the_front_page_shows_what_the_records_say(book):

@@ -20,7 +20,7 @@ def labkit(*args, cwd=None):
     )
 
 
-@pytest.mark.parametrize("command", ["doctor", "weave", "run", "take", "book", "copies"])
+@pytest.mark.parametrize("command", ["doctor", "weave", "run", "prove", "take", "book", "copies"])
 def test_help_teaches(command):
     done = runner.invoke(cli.app, [command, "--help"])
     assert done.exit_code == 0
@@ -28,6 +28,7 @@ def test_help_teaches(command):
         "doctor": "Exit code 1 when neither framework",
         "weave": "Notebooks edited by hand are never overwritten",
         "run": "written when it has run to its end",
+        "prove": "Exit code 1 when one breaks",
         "take": "edited in JupyterLab",
         "book": "Build the book's pages",
         "copies": "copies with edits are never",
@@ -105,6 +106,38 @@ def test_an_error_in_a_chapter_is_one_message(course):
     assert "chapters/tiny.md:15: unknown tag 'pytroch'; did you mean 'pytorch'?" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (course / "labs").exists()
+
+
+def test_prove_names_the_rung_that_breaks(course):
+    import json
+
+    from conftest import ROOT
+
+    folder = course / "evidence" / "cpu"
+    folder.mkdir()
+    for framework in ("pytorch", "tensorflow"):
+        content = json.loads(
+            (ROOT / "evidence/cpu" / f"first-network.{framework}.json").read_text()
+        )
+        (folder / f"tiny.{framework}.json").write_text(json.dumps(content))
+    done = labkit("prove", cwd=course)
+    assert done.returncode == 0, done.stderr
+    assert "losses" in done.stdout
+    assert "1 proven; the bound is 1e-10" in done.stdout
+    content["exact"]["losses"][299] += 1e-9
+    (folder / "tiny.tensorflow.json").write_text(json.dumps(content))
+    done = labkit("prove", cwd=course)
+    assert done.returncode == 1
+    assert "tiny: rung 'losses' breaks: from step 300 of 540 on" in done.stderr
+
+
+def test_claims_are_printed_with_the_readers_own_verdicts_beside(course):
+    done = labkit("prove", "--claims", cwd=course)
+    assert done.returncode == 0
+    assert "results-differ: open; no record yet" in done.stdout.splitlines()
+    mine = labkit("prove", "--mine", cwd=course)
+    assert "papers: reported; " in mine.stdout
+    assert "| mine: open; no record yet" in mine.stdout
 
 
 @pytest.mark.parametrize("command", ["run", "weave", "book", "copies"])

@@ -19,9 +19,13 @@ NEXT = RNG.integers(0, 5, (4, 4))
 def float64():
     import keras
 
+    # Both: once a layer has been made, set_floatx alone changes no layer's type any more.
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
-    keras.config.set_floatx("float32")
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
 
 
 def to_torch(images):

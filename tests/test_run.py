@@ -91,10 +91,10 @@ def test_what_a_notebook_uses_of_labkit_is_found():
     def names(code):
         return {p.stem for p in run.labkit_files(code)}
 
-    always = {"session", "record", "files", "measure"}
+    always = {"session", "record", "files", "measure", "ladder", "twins", "layouts"}
     assert names("1 + 1") == always
     assert names("labkit.plot.curves(x)") == always | {"plot"}
-    assert names("from labkit import data, twins") == always | {"data", "twins"}
+    assert names("from labkit import data, exercise") == always | {"data", "exercise"}
 
 
 def test_a_failure_names_its_place_and_leaves_the_old_notebook(course):

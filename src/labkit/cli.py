@@ -231,31 +231,58 @@ def take(
 
 
 @command
-def prove(chapters: Chapters = None) -> None:
+def prove(
+    chapters: Chapters = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="One line a claim: id, verdict, what decides.")
+    ] = False,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="Verdicts by your own runs' records, beside ours.")
+    ] = False,
+) -> None:
     """Prove that the two notebooks of a chapter do the same work.
 
     Compares what they have recorded, rung by rung: parameters, dependence on the input, outputs,
     gradients, outputs after training passes, losses. Exit code 1 when one breaks, which is named.
     """
+    if claims or mine:
+        _print_verdicts(mine)
+        return
     from labkit.press import prove as press
 
     root, loaded, _ = _chosen(chapters, None)
     broken = []
     for chapter in loaded:
-        table = Table(title=chapter.name, box=None, pad_edge=False, title_justify="left")
-        for title in ("", "rung", "largest difference", "of"):
-            table.add_column(title, overflow="fold")
-        for rung in press.of_chapter(root, chapter.name):
+        rungs = press.of_chapter(root, chapter.name)
+        table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
+        for rung in rungs:
+            mark = "[green]✓[/]" if rung.holds else "[red]✗[/]"
             gap = "–" if rung.difference is None else f"{rung.difference:.1e}"
-            table.add_row("[green]✓[/]" if rung.holds else "[red]✗[/]", rung.name, gap, rung.detail)
-            if not rung.holds:
-                broken.append(f"{chapter.name}: the rung {rung.name!r} breaks: {rung.detail}")
+            table.add_row(mark, rung.name, gap, rung.detail)
+        out.print(f"[bold]{chapter.name}[/]")
         out.print(table)
+        if not rungs[-1].holds:
+            broken.append(f"{chapter.name}: rung {rungs[-1].name!r} breaks: {rungs[-1].detail}")
     for line in broken:
         err.print(f"[red]error:[/] {line}", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
     out.print(f"{len(loaded)} proven; the bound is {press.BOUND:g}, in float64 on the CPU")
+
+
+def _print_verdicts(mine: bool) -> None:
+    """Print one line for each claim; with `mine`, the reader's own verdict beside it."""
+    from labkit import record
+    from labkit.press import claims as press
+
+    evidence = _root(Path.cwd()) / "evidence"
+    for claim in press.load(evidence / "claims.yml"):
+        verdict = press.judge(claim, evidence)
+        line = f"{claim.id}: {verdict.name}; {verdict.shown}"
+        if mine:
+            own = press.judge(claim, record.folder())
+            line += f" | mine: {own.name}; {own.shown}"
+        out.print(line, soft_wrap=True, markup=False)
 
 
 @command

@@ -1,11 +1,43 @@
-"""What is said about the frameworks: `evidence/claims.yml`, read and checked."""
+"""What is said about the frameworks, and what the records say to it: claims and verdicts.
 
+A claim in ``evidence/claims.yml`` may carry a rule. It names the fields of records that it reads,
+the number that decides, and under which condition each verdict is given. Verdicts are computed
+from that, never typed.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
+from labkit import record, twins
+from labkit.press.chapter import FRAMEWORKS
 from labkit.press.source import SourceError, did_you_mean
+
+VERDICTS = {
+    "holds": "the lab shows what is said",
+    "held once": "was true of an older version",
+    "false": "the lab shows the opposite",
+    "depends": "true under some conditions and not under others",
+    "undecided": "the spread of the measurements covers the bound",
+    "reported": "a market fact that no lab can measure, with its source and date",
+    "open": "no record yet",
+    "open: needs hardware": "no record yet, and it takes hardware that was not to be had",
+}
+"""What each verdict means."""
+DECIDED = ("holds", "held once", "false", "depends")
+"""The verdicts that a rule may give by a condition, in the order in which they are tried."""
+
+
+class ClaimError(SourceError):
+    """A rule that cannot be applied; the message names the claim and the field."""
+
+
+class Undecided(Exception):  # noqa: N818
+    """The spread of a measurement covers the bound it is held against."""
 
 
 @dataclass(frozen=True)
@@ -19,23 +51,59 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How records decide a claim."""
+
+    reads: dict[str, str]
+    """Name to field, ``chapter.framework.part.name``, of the CPU's record; another machine's
+    with ``machine/`` before it."""
+    number: str
+    """The number that decides, an expression over the names."""
+    shown: str
+    """How the number is put into words, a format string with ``number`` and the names."""
+    when: dict[str, str]
+    """Verdict to the condition, over the names and ``number``, under which it is given."""
+    because: str = ""
+    """On what it depends, or the version that ended it."""
+
+
+@dataclass(frozen=True)
 class Claim:
     """One claim that the course puts to the test."""
 
     id: str
     topic: str
+    chapter: str
+    """The chapter that settles it."""
     says: str
     """In the course's own words."""
+    settle: str
+    """How a lab can settle it, or ``"market"``."""
     source: Source
+    rule: Rule | None = None
+    needs: str = ""
+    """``"hardware"`` where no record can be made without some."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say to a claim."""
+
+    name: str
+    """One of `VERDICTS`."""
+    shown: str
+    """The number that decides, in words."""
 
 
 def load(path: Path) -> list[Claim]:
-    """Read the claims.
+    """Read the claims and check their rules' form.
 
     Raises
     ------
     SourceError
         When the file is no YAML of the known form, or an id stands twice.
+    ClaimError
+        When a rule reads fewer than two fields, or not both twins without a reason.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -46,12 +114,7 @@ def load(path: Path) -> list[Claim]:
             key: Source(s["title"], str(s.get("date", "")), s.get("url", ""))
             for key, s in content["sources"].items()
         }
-        claims = []
-        for row in content["claims"]:
-            if row["by"] not in sources:
-                hint = did_you_mean(row["by"], sources)
-                raise SourceError(path, None, f"claim {row['id']}: no source {row['by']!r}; {hint}")
-            claims.append(Claim(row["id"], row["topic"], row["says"], sources[row["by"]]))
+        claims = [_claim(row, sources, path) for row in content["claims"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise SourceError(path, None, f"has not the known form: {error!r}") from error
     ids = [c.id for c in claims]
@@ -69,3 +132,121 @@ def of_topics(path: Path, topics: tuple[str, ...]) -> list[Claim]:
         if topic not in known:
             raise SourceError(path, None, f"no topic {topic!r}; {did_you_mean(topic, known)}")
     return [c for c in claims if c.topic in topics]
+
+
+def judge(claim: Claim, evidence: Path) -> Verdict:
+    """Give the verdict on a claim, as far as there are records in the folder `evidence`.
+
+    Raises
+    ------
+    ClaimError
+        When the rule names a field that its record does not have, or cannot be computed.
+    """
+    if claim.settle == "market":
+        said = ", ".join(filter(None, (claim.source.title, claim.source.date or "undated")))
+        return Verdict("reported", said)
+    if claim.needs == "hardware":
+        return Verdict("open: needs hardware", "no record yet")
+    values = _values(claim, evidence) if claim.rule else None
+    if claim.rule is None or values is None:
+        return Verdict("open", "no record yet")
+    number = _compute(claim, claim.rule.number, values, evidence)
+    names = {**values, "number": number}
+    shown = claim.rule.shown.format(**names)
+    try:
+        for verdict in DECIDED:
+            condition = claim.rule.when.get(verdict)
+            if condition and _compute(claim, condition, names, evidence):
+                because = f" ({claim.rule.because})" if claim.rule.because else ""
+                return Verdict(verdict, shown + because)
+    except Undecided:
+        pass
+    return Verdict("undecided", shown)
+
+
+def _claim(row: Mapping[str, Any], sources: Mapping[str, Source], path: Path) -> Claim:
+    if row["by"] not in sources:
+        hint = did_you_mean(row["by"], sources)
+        raise SourceError(path, None, f"claim {row['id']}: no source {row['by']!r}; {hint}")
+    given = row.get("rule")
+    rule = _rule(row, given, path) if given else None
+    return Claim(
+        row["id"],
+        row["topic"],
+        row["chapter"],
+        row["says"],
+        row["settle"],
+        sources[row["by"]],
+        rule,
+        row.get("needs", ""),
+    )
+
+
+def _rule(row: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> Rule:
+    when = {str(k): v for k, v in given["when"].items()}
+    for verdict in when:
+        if verdict not in DECIDED:
+            hint = did_you_mean(verdict, DECIDED)
+            raise ClaimError(path, None, f"claim {row['id']}: no verdict {verdict!r}; {hint}")
+    for verdict in ("held once", "depends"):
+        if verdict in when and not given.get("because"):
+            message = f"claim {row['id']}: {verdict!r} needs `because`: a version, a condition"
+            raise ClaimError(path, None, message)
+    fields = list(given["reads"].values())
+    twins_read = {f for f in FRAMEWORKS for field in fields if f".{f}." in field}
+    if len(fields) < 2 or (len(twins_read) < 2 and not given.get("one_twin")):
+        raise ClaimError(
+            path,
+            None,
+            f"claim {row['id']}: its rule reads {fields}; it must read two fields or more, from "
+            "both twins, or say under `one_twin` why from one alone",
+        )
+    return Rule(given["reads"], given["number"], given["shown"], when, given.get("because", ""))
+
+
+def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
+    """Read a rule's fields; None while a record is not there yet."""
+    assert claim.rule is not None
+    values = {}
+    for name, field in claim.rule.reads.items():
+        machine, _, place = field.rpartition("/")
+        chapter, framework, *keys = place.split(".")
+        path = evidence / (machine or "cpu") / f"{chapter}.{framework}.json"
+        if not path.is_file():
+            return None
+        value: Any = record.read(path)
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                raise ClaimError(
+                    path, None, f"has no field {'.'.join(keys)}, which claim {claim.id!r} reads"
+                )
+            value = value[key]
+        values[name] = value
+    return values
+
+
+def _above(measured: Mapping[str, float] | float, bound: float) -> bool:
+    """Say whether a measurement lies above a bound; raise when its spread covers the bound."""
+    if not isinstance(measured, Mapping):
+        return measured > bound
+    half = measured["spread"] / 2
+    if abs(measured["median"] - bound) <= half:
+        raise Undecided
+    return measured["median"] > bound
+
+
+def _compute(claim: Claim, expression: str, names: Mapping[str, Any], evidence: Path) -> Any:
+    functions = {
+        "abs": abs,
+        "len": len,
+        "max": max,
+        "min": min,
+        "sum": sum,
+        "largest_gap": lambda a, b: twins.compare(a, b).largest,
+        "above": _above,
+    }
+    try:
+        return EvalWithCompoundTypes(names=dict(names), functions=functions).eval(expression)
+    except (InvalidExpression, TypeError, ValueError, ZeroDivisionError, SyntaxError) as error:
+        message = f"claim {claim.id!r}: {expression!r} cannot be computed: {error}"
+        raise ClaimError(evidence, None, message) from error

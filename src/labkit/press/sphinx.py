@@ -368,6 +368,84 @@ class TwinLadder(SphinxDirective):
         return [nodes.raw("", table, format="html")]
 
 
+class ClaimCard(SphinxDirective):
+    """A claim after the step that settles it: what is said, by whom, and the verdict."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the card."""
+        found = [c for c in _judged(self) if c[0].id == self.arguments[0]]
+        if not found:
+            raise ExtensionError(f"{self.get_location()}: no claim {self.arguments[0]!r}")
+        claim, verdict = found[0]
+        card = (
+            f'<aside class="twin-claim" id="verdict-{claim.id}" aria-label="A claim and its '
+            f'verdict"><p>“{escape(claim.says)}” <cite>{_said_by(claim.source)}</cite></p>'
+            f"<p>{_badge(verdict)} {escape(verdict.shown)}. Compute it yourself: "
+            f"<code>labkit prove --claims</code></p></aside>"
+        )
+        return [nodes.raw("", card, format="html")]
+
+
+class Scoreboard(SphinxDirective):
+    """All claims with their verdicts, to be filtered by topic and verdict."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return counts, filters and the table."""
+        judged = _judged(self)
+        counts = {v: sum(w.name == v for _, w in judged) for v in claims.VERDICTS}
+        open_ones = sum(n for v, n in counts.items() if v.startswith("open"))
+        topics = list(dict.fromkeys(c.topic for c, _ in judged))
+        rows = "".join(
+            f'<tr id="claim-{c.id}" data-topic="{c.topic}" data-verdict="{v.name}">'
+            f"<td>{escape(c.says)}<br><small>{_said_by(c.source)}</small></td>"
+            f"<td>{escape(c.topic)}</td><td>{_badge(v)}<br><small>{escape(v.shown)}</small></td></tr>"
+            for c, v in judged
+        )
+        board = (
+            f'<div class="twin-scoreboard"><p><strong>{len(judged)}</strong> claims, '
+            f"<strong>{open_ones}</strong> of them still open.</p><p class='twin-filters'>"
+            f"{_select('topic', {t: sum(c.topic == t for c, _ in judged) for t in topics})} "
+            f"{_select('verdict', {v: n for v, n in counts.items() if n})}</p>"
+            '<p class="twin-count" aria-live="polite"></p>'
+            "<table class='table'><thead><tr><th scope='col'>What is said, and by whom</th>"
+            "<th scope='col'>Topic</th><th scope='col'>Verdict</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+        return [nodes.raw("", board, format="html")]
+
+
+def _judged(directive: SphinxDirective) -> list[tuple[claims.Claim, claims.Verdict]]:
+    """Judge all claims, and note what the page depends on by it."""
+    evidence = Path(directive.env.srcdir) / "evidence"
+    for file in (evidence / "claims.yml", *evidence.glob("*/*.json")):
+        directive.env.note_dependency(str(file))
+    try:
+        found = claims.load(evidence / "claims.yml")
+        return [(c, claims.judge(c, evidence)) for c in found]
+    except (SourceError, record.RecordError) as error:
+        raise ExtensionError(str(error)) from None
+
+
+def _badge(verdict: claims.Verdict) -> str:
+    kind = verdict.name.split(":")[0].replace(" ", "-")
+    return f'<span class="twin-verdict twin-{kind}">{verdict.name}</span>'
+
+
+def _said_by(source: claims.Source) -> str:
+    words = escape(", ".join(filter(None, (source.title, source.date))))
+    return f'<a href="{escape(source.url)}">{words}</a>' if source.url else words
+
+
+def _select(name: str, options: dict[str, int]) -> str:
+    inside = "".join(f'<option value="{o}">{o} ({n})</option>' for o, n in options.items())
+    return (
+        f'<label>{name.capitalize()} <select data-filter="{name}"><option value="">all</option>'
+        f"{inside}</select></label>"
+    )
+
+
 # --- the page around it ---------------------------------------------------------------------------
 
 
@@ -432,6 +510,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("twin-bar", TwinBar)
     app.add_directive("twin-curves", TwinCurves)
     app.add_directive("twin-ladder", TwinLadder)
+    app.add_directive("claim", ClaimCard)
+    app.add_directive("scoreboard", Scoreboard)
     app.add_transform(TwinTabs)
     # MathML is in all browsers since 2023: no script, and no request for one.
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

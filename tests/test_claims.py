@@ -1,0 +1,137 @@
+"""Claims, rules and the verdicts that records give."""
+
+import pytest
+from conftest import ROOT
+
+from labkit import record
+from labkit.measure import Measurement
+from labkit.press import claims
+from labkit.press.source import SourceError
+
+HEAD = "sources:\n  x: {title: X, date: 2024, url: https://example.org}\nclaims:\n"
+CLAIM = """\
+  - id: faster
+    by: x
+    topic: speed
+    chapter: lab
+    says: "A is faster."
+    settle: "both, timed"
+    rule:
+      reads: {a: lab.pytorch.exact.steps, b: lab.tensorflow.exact.steps}
+      number: a / b
+      shown: "{number:.1f} times as many steps, {a} and {b}"
+      when:
+        holds: number > 2
+        "false": number < 1
+        depends: number > 1.5
+      because: on the weather
+"""
+
+
+@pytest.fixture
+def evidence(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_RECORDS", str(tmp_path))
+    return tmp_path
+
+
+def judge(evidence, text=CLAIM):
+    path = evidence / "claims.yml"
+    path.write_text(HEAD + text)
+    (claim,) = claims.load(path)
+    return claims.judge(claim, evidence)
+
+
+def put(a, b):
+    record.write("lab", "pytorch", exact={"steps": a})
+    record.write("lab", "tensorflow", exact={"steps": b})
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "name", "shown"),
+    [
+        (9, 3, "holds", "3.0 times as many steps, 9 and 3 (on the weather)"),
+        (2, 4, "false", "0.5 times as many steps, 2 and 4 (on the weather)"),
+        (7, 4, "depends", "1.8 times as many steps, 7 and 4 (on the weather)"),
+        (5, 4, "undecided", "1.2 times as many steps, 5 and 4"),
+    ],
+)
+def test_verdicts_are_computed(evidence, a, b, name, shown):
+    put(a, b)
+    assert judge(evidence) == claims.Verdict(name, shown)
+
+
+def test_without_a_record_a_claim_is_open(evidence):
+    assert judge(evidence) == claims.Verdict("open", "no record yet")
+    record.write("lab", "pytorch", exact={"steps": 3})
+    assert judge(evidence).name == "open"
+    assert judge(evidence, CLAIM + "    needs: hardware\n").name == "open: needs hardware"
+
+
+def test_a_market_fact_is_reported(evidence):
+    market = CLAIM[: CLAIM.index("    rule:")].replace('"both, timed"', "market")
+    assert judge(evidence, market) == claims.Verdict("reported", "X, 2024")
+
+
+def test_what_an_older_version_did(evidence):
+    put(9, 3)
+    text = CLAIM.replace("holds: number > 2", "held once: number > 2").replace("weather", "2.0")
+    assert judge(evidence, text).name == "held once"
+
+
+def test_a_field_that_no_record_has_is_an_error(evidence):
+    put(9, 3)
+    with pytest.raises(claims.ClaimError, match=r"no field exact\.speed, which claim 'faster'"):
+        judge(evidence, CLAIM.replace("pytorch.exact.steps", "pytorch.exact.speed"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("number: a / b", "number: a / c", "cannot be computed"),
+        ("number: a / b", "number: open('x')", "cannot be computed"),
+        ("number > 2", "number >", "cannot be computed"),
+        ("holds:", "hodls:", "did you mean 'holds'"),
+        ("      because: on the weather\n", "", "'depends' needs `because`"),
+        (", b: lab.tensorflow.exact.steps", "", "it must read two fields"),
+        ("lab.tensorflow.", "lab.pytorch.", "from both twins"),
+        ("      number: a / b\n", "", "has not the known form"),
+    ],
+)
+def test_bad_rules_are_named(evidence, old, new, words):
+    put(9, 3)
+    with pytest.raises(SourceError, match=words):
+        judge(evidence, CLAIM.replace(old, new))
+
+
+def test_one_twin_needs_a_reason(evidence):
+    put(9, 3)
+    text = CLAIM.replace("lab.tensorflow.", "lab.pytorch.")
+    reason = text.replace("      number:", "      one_twin: there is no other\n      number:")
+    assert judge(evidence, reason).shown.startswith("1.0 times")
+
+
+def test_a_spread_that_covers_the_bound_leaves_it_undecided(evidence):
+    timed = CLAIM.replace("exact.steps", "measured.took").replace("a / b", "a['median']")
+    timed = timed.replace("holds: number > 2", "holds: above(a, 2)").replace("{a} and {b}", "")
+    for spread, name in ((0.1, "holds"), (2.0, "undecided")):
+        for framework in ("pytorch", "tensorflow"):
+            record.write("lab", framework, measured={"took": Measurement(2.5, spread, 5, "s")})
+        assert judge(evidence, timed).name == name
+
+
+def test_another_machines_record(evidence):
+    put(9, 3)
+    record.write("lab", "pytorch", exact={"steps": 1})
+    (evidence / "cuda").mkdir()
+    (evidence / "cpu" / "lab.pytorch.json").rename(evidence / "cuda" / "lab.pytorch.json")
+    text = CLAIM.replace("a: lab.pytorch", "a: cuda/lab.pytorch")
+    assert judge(evidence, text).name == "false"
+
+
+def test_the_courses_claims_can_all_be_judged():
+    evidence = ROOT / "evidence"
+    judged = {c.id: claims.judge(c, evidence) for c in claims.load(evidence / "claims.yml")}
+    assert {v.name for v in judged.values()} <= set(claims.VERDICTS)
+    assert judged["results-differ"].name == "false"
+    assert judged["papers"].name == "reported"
+    assert judged["gpu-lstm"].name == "open: needs hardware"
