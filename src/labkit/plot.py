@@ -94,6 +94,30 @@ def _course(line: NDArray[np.float64]) -> str:
     )
 
 
+def bars(values: Mapping[str, float], *, x: str, log: bool = False) -> Shown:
+    """Draw one horizontal bar for each value, the largest on top.
+
+    Parameters
+    ----------
+    values
+        Name to a number; positive where the axis is logarithmic.
+    x
+        What the axis shows.
+    """
+    rows = sorted(values.items(), key=lambda item: item[1])
+    numbers = [n for _, n in rows]
+    if log and min(numbers, default=1) <= 0:
+        raise ValueError(f"a logarithmic axis needs positive values, not {min(numbers)}")
+    with _figure(6.4, 0.6 + 0.32 * len(rows)) as (figure, axes):
+        drawn = axes.barh([name for name, _ in rows], numbers, color=COLORS["other"])
+        axes.bar_label(drawn, [f"{n:.1e}" for n in numbers], padding=3, fontsize=9)
+        axes.set(xlabel=x, xscale="log" if log else "linear")
+        axes.margins(x=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+    alt = f"Bar chart of {x}: " + "; ".join(f"{name} {n:.2g}" for name, n in reversed(rows))
+    return Shown(figure, alt, [numbers])
+
+
 def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Shown:
     """Draw a confusion matrix: rows are what a picture shows, columns what was answered.
 

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -24,11 +25,67 @@ def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
     losses
         Framework to its losses, one for each step.
     """
+    first, second = (np.asarray(losses[f]) for f in FRAMEWORKS)
+    gap = twins.compare(first, second)
+    with _ink() as (figure, axes):
+        steps = np.arange(1, len(first) + 1)
+        axes.plot(steps, first, color=COLORS["pytorch"], lw=4.5, alpha=0.55, label="PyTorch")
+        axes.plot(steps, second, color=COLORS["tensorflow"], lw=1.1, label="TensorFlow")
+        axes.set(xlabel="step", ylabel="loss")
+        axes.legend(frameon=False)
+    course = f"from {first[0]:.2f} to {first[-1]:.2f}: the curves of PyTorch and TensorFlow"
+    alt = (
+        f"Loss over {len(first)} steps of training, {course} "
+        f"{'lie on each other' if gap.largest < 1e-6 else 'part'}."
+    )
+    svg = _svg(figure, alt)
+    last = len(first)
+    return f"""\
+<figure class="twin-curves">{svg}
+<figcaption>One network, trained twice. Loss of step {last}:
+<span class="twin-pytorch">PyTorch <code>{_twelve(first[-1])}</code></span>,
+<span class="twin-tensorflow">TensorFlow <code>{_twelve(second[-1])}</code></span>.
+Largest difference in {last} steps: <code>{gap.largest:.1e}</code>.</figcaption></figure>"""
+
+
+def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+    """Draw how far two loss curves are apart, step by step, on a logarithmic axis.
+
+    Parameters
+    ----------
+    pairs
+        Name of a precision to the losses of the two twins.
+    """
+    gaps = {n: np.abs(np.subtract(*pair)) for n, pair in pairs.items()}
+    # Twins that agree to the last bit have no place on a logarithmic axis.
+    smallest = 1e-17
+    with _ink() as (figure, axes):
+        for (name, gap), color in zip(gaps.items(), COLORS.values(), strict=False):
+            axes.plot(
+                np.arange(1, len(gap) + 1),
+                np.maximum(gap, smallest),
+                lw=1.2,
+                color=color,
+                label=name,
+            )
+        axes.set(xlabel="step", ylabel="difference of the losses", yscale="log")
+        axes.legend(frameon=False)
+    ends = "; ".join(
+        f"{n}: largest in the first ten steps {g[:10].max():.0e}, at all {g.max():.0e}"
+        for n, g in gaps.items()
+    )
+    alt = f"The absolute difference of the twins' losses over {len(gap)} steps. {ends}."
+    return f"""\
+<figure class="twin-curves">{_svg(figure, alt)}
+<figcaption>How far the twins are apart. {escape(ends)}.</figcaption></figure>"""
+
+
+@contextmanager
+def _ink() -> Iterator[tuple[Any, Any]]:
+    """Make a figure whose text is in the page's own colour."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    first, second = (np.asarray(losses[f]) for f in FRAMEWORKS)
-    gap = twins.compare(first, second)
     style: Any = {
         "font.size": 10,
         "svg.hashsalt": "labkit",
@@ -39,33 +96,20 @@ def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(7.6, 2.9), layout="constrained")
         axes = figure.subplots()
-        steps = np.arange(1, len(first) + 1)
-        axes.plot(steps, first, color=COLORS["pytorch"], lw=4.5, alpha=0.55, label="PyTorch")
-        axes.plot(steps, second, color=COLORS["tensorflow"], lw=1.1, label="TensorFlow")
-        axes.set(xlabel="step", ylabel="loss")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    alt = (
-        f"Loss over {len(first)} steps of training, from {first[0]:.2f} to {first[-1]:.2f}: the "
-        f"curves of PyTorch and TensorFlow lie on each other."
-        if gap.largest < 1e-6
-        else f"Loss over {len(first)} steps of training; the curves of PyTorch and TensorFlow part."
-    )
+        yield figure, axes
+
+
+def _svg(figure: Any, alt: str) -> str:
+    """Return a figure as SVG that takes the page's colours, with a text alternative."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     for framework, color in COLORS.items():
         svg = svg.replace(color, f"var(--twin-{framework})")
     svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
-    last = len(first)
-    return f"""\
-<figure class="twin-curves">{svg}
-<figcaption>One network, trained twice. Loss of step {last}:
-<span class="twin-pytorch">PyTorch <code>{_twelve(first[-1])}</code></span>,
-<span class="twin-tensorflow">TensorFlow <code>{_twelve(second[-1])}</code></span>.
-Largest difference in {last} steps: <code>{gap.largest:.1e}</code>.</figcaption></figure>"""
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
 
 
 def _twelve(value: float) -> str:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from labkit.press import claims
 from labkit.press.site import Site
 from labkit.press.source import SourceError, did_you_mean
 
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "caution", "seealso", "admonition")
-DIRECTIVES = (*ADMONITIONS, "figure", "image", "math")
+DIRECTIVES = (*ADMONITIONS, "figure", "image", "math", "claim", "twin-differences")
 _TITLES = {"seealso": "See also"}
 ROLES = ("doc", "ref", "term", "cite", "math")
 
@@ -104,6 +105,13 @@ def _directive(fence: re.Match[str], body: list[str], site: Site, path: Path, li
     while body and (option := _OPTION.match(body[0])):
         options[option["key"]] = option["value"]
         body, skipped = body[1:], skipped + 1
+    if name == "claim":
+        return _claim(argument, site, path, line)
+    if name == "twin-differences":
+        # Drawn from both twins' records, which one notebook does not have.
+        return (
+            f"> [Here the book shows both twins in one figure]({site.page(f'chapters/{argument}')})"
+        )
     if name == "math":
         return "\n".join(["$$", argument, *body, "$$"]).replace("\n\n", "\n")
     first = line + 1 + skipped
@@ -119,6 +127,15 @@ def _directive(fence: re.Match[str], body: list[str], site: Site, path: Path, li
     title = _inline(title, site, path, line)
     quoted = "\n".join(f"> {text}".rstrip() for text in inner.splitlines())
     return f"> **{title}**\n>\n{quoted}"
+
+
+def _claim(name: str, site: Site, path: Path, line: int) -> str:
+    """Return a claim without its verdict, which is computed from both twins' records."""
+    put = {c.id: c for c in claims.load(site.root / "evidence" / "claims.yml")}
+    if name not in put:
+        raise SourceError(path, line, f"no claim {name!r}; {did_you_mean(name, put)}")
+    claim, board = put[name], site.page("chapters/scoreboard", f"claim-{name}")
+    return f"> **Claim:** {claim.says} ({claim.source.title}) [The verdict]({board})"
 
 
 def _picture(target: str, site: Site, path: Path, line: int) -> str:

@@ -22,7 +22,7 @@ from sphinx_design.shared import create_component
 from labkit import record
 from labkit.press import claims, prove
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter, load, parse
-from labkit.press.figures import twin_curves
+from labkit.press.figures import twin_curves, twin_differences
 from labkit.press.site import Site
 from labkit.press.source import SourceError
 from labkit.press.weave import SETUP, notebook_path, read_notebook, setup_source
@@ -326,14 +326,41 @@ class TwinCurves(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the figure, or a line that says that nothing is measured yet."""
-        losses = {}
-        for framework in FRAMEWORKS:
-            file = Path(self.env.srcdir, "evidence", "cpu", f"{self.arguments[0]}.{framework}.json")
-            self.env.note_dependency(str(file))
-            if not file.is_file():
-                return [nodes.paragraph("", "Not measured yet.")]
-            losses[framework] = record.read(file)["exact"]["losses"]
+        exact = _exact(self, self.arguments[0])
+        if exact is None:
+            return [nodes.paragraph("", "Not measured yet.")]
+        losses = {f: exact[f]["losses"] for f in FRAMEWORKS}
         return [nodes.raw("", twin_curves(losses), format="html")]
+
+
+class TwinDifferences(SphinxDirective):
+    """How far a chapter's twins are apart over their steps, in float64 and in float32."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure, or a line that says that nothing is measured yet."""
+        exact = _exact(self, self.arguments[0])
+        if exact is None:
+            return [nodes.paragraph("", "Not measured yet.")]
+        fields = {"float64": "losses", "float32": "losses_float32"}
+        pairs = {
+            name: (exact["pytorch"][field], exact["tensorflow"][field])
+            for name, field in fields.items()
+        }
+        return [nodes.raw("", twin_differences(pairs), format="html")]
+
+
+def _exact(directive: SphinxDirective, chapter: str) -> dict[str, dict[str, Any]] | None:
+    """Return what both twins of a chapter have recorded, None while one has not."""
+    found = {}
+    for framework in FRAMEWORKS:
+        file = Path(directive.env.srcdir, "evidence", "cpu", f"{chapter}.{framework}.json")
+        directive.env.note_dependency(str(file))
+        if not file.is_file():
+            return None
+        found[framework] = record.read(file)["exact"]
+    return found
 
 
 class TwinLadder(SphinxDirective):
@@ -520,6 +547,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("twin-prose", TwinProse)
     app.add_directive("twin-bar", TwinBar)
     app.add_directive("twin-curves", TwinCurves)
+    app.add_directive("twin-differences", TwinDifferences)
     app.add_directive("twin-ladder", TwinLadder)
     app.add_directive("claim", ClaimCard)
     app.add_directive("scoreboard", Scoreboard)
