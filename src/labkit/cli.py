@@ -246,13 +246,16 @@ def prove(
     gradients, outputs after training passes, losses. Exit code 1 when one breaks, which is named.
     """
     if claims or mine:
+        if chapters:
+            raise typer.BadParameter("name no chapter with --claims or --mine: all are shown")
         _print_verdicts(mine)
         return
     from labkit.press import prove as press
 
     root, loaded, _ = _chosen(chapters, None)
     broken = []
-    for chapter in loaded:
+    training = [chapter for chapter in loaded if press.trains(chapter)]
+    for chapter in training:
         rungs = press.of_chapter(root, chapter.name)
         table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
         for rung in rungs:
@@ -267,7 +270,7 @@ def prove(
         err.print(f"[red]error:[/] {line}", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
-    out.print(f"{len(loaded)} proven; the bound is {press.BOUND:g}, in float64 on the CPU")
+    out.print(f"{len(training)} proven; the bound is {press.BOUND:g}, in float64 on the CPU")
 
 
 def _print_verdicts(mine: bool) -> None:
@@ -276,12 +279,17 @@ def _print_verdicts(mine: bool) -> None:
     from labkit.press import claims as press
 
     evidence = _root(Path.cwd()) / "evidence"
+    if mine:
+        err.print(f"your own records are read from {record.folder()}", soft_wrap=True)
     for claim in press.load(evidence / "claims.yml"):
         verdict = press.judge(claim, evidence)
         line = f"{claim.id}: {verdict.name}; {verdict.shown}"
         if mine:
-            own = press.judge(claim, record.folder())
-            line += f" | mine: {own.name}; {own.shown}"
+            try:
+                own = press.judge(claim, record.folder())
+                line += f" | mine: {own.name}; {own.shown}"
+            except (press.ClaimError, record.RecordError) as error:
+                line += f" | mine: cannot be judged; {error}"
         out.print(line, soft_wrap=True, markup=False)
 
 

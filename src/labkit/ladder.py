@@ -3,10 +3,11 @@
 Two trainings can only be the same if the networks are, rung by rung: the same parameters, the same
 outputs for the same input, the same gradients, the same outputs after a pass in training mode,
 the same inputs that an output depends on. `climb` notes these for one twin; ``labkit prove``
-compares the two. The order is that of TensorFlow's guide for moving a model to TensorFlow 2
+compares the two. The idea is that of TensorFlow's guide for moving a model to TensorFlow 2
 (https://www.tensorflow.org/guide/migrate/validate_correctness).
 """
 
+import copy
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -53,6 +54,8 @@ def climb(
         after `PASSES` passes in training mode; ``sensitivity``: which outputs change with each
         changed place of the input.
     """
+    if not _is_keras(model):
+        model = copy.deepcopy(model)  # modes, gradients and counters are the model's own business
     before = twins.weights(model)
     try:
         twins.set_weights(model, _probe(before))
@@ -158,14 +161,16 @@ def _keras_gradients(
         value = loss(model(ready, training=True), tf.constant(labels))
     variables = model.trainable_variables
     gradients = tape.gradient(value, variables)
-    values = [v.numpy() for v in variables]
+    old = model.get_weights()
+    for variable in model.weights:
+        variable.assign(tf.zeros_like(variable.value))
     for variable, gradient in zip(variables, gradients, strict=True):
-        variable.assign(tf.convert_to_tensor(gradient))
+        if gradient is not None:  # the loss does not depend on every weight
+            variable.assign(tf.convert_to_tensor(gradient))
     try:
         yield
     finally:
-        for variable, old in zip(variables, values, strict=True):
-            variable.assign(old)
+        model.set_weights(old)
 
 
 def _sensitivity(
@@ -182,7 +187,7 @@ def _sensitivity(
     for place in places:
         changed = inputs.copy()
         if np.issubdtype(inputs.dtype, np.integer):
-            changed[place] = (changed[place] + 1) % (inputs.max() + 1)
+            changed[place] = (changed[place] + 1) % max(2, inputs.max() + 1)
         else:
             changed[place] = changed[place] + 0.5
         gap = np.abs(_outputs(model, prepare(changed)) - base).max(axis=-1)

@@ -194,6 +194,8 @@ def _keras_layers(layer: Any) -> Iterator[list[Part]]:
         if not inner.weights:
             continue
         kind = _kind(inner, {"Bidirectional", *_KERAS, *_KERAS_RECURRENT})
+        if odd := _keras_oddity(inner):
+            raise UnknownLayerError(f"layer {inner.name!r}: no conversion for {kind} with {odd}")
         if kind == "Bidirectional" and _kind(inner.forward_layer, set()) in _KERAS_RECURRENT:
             yield [
                 *_keras_recurrent(inner.forward_layer),
@@ -201,13 +203,29 @@ def _keras_layers(layer: Any) -> Iterator[list[Part]]:
             ]
         elif kind in _KERAS_RECURRENT:
             yield _keras_recurrent(inner)
-        elif kind in _KERAS and getattr(inner, "groups", 1) == 1:
+        elif kind in _KERAS:
             name, table = _KERAS[kind]
             yield _keras_parts(inner, name, table)
         elif hasattr(inner, "layers"):
             yield from _keras_layers(inner)
         else:
             raise UnknownLayerError(f"layer {inner.name!r}: no conversion for {kind}")
+
+
+def _keras_oddity(layer: Any) -> str:
+    """Name what about a layer has no counterpart in PyTorch, or is not converted here."""
+    plain: dict[str, Any] = {"groups": 1, "go_backwards": False, "merge_mode": "concat"}
+    if _kind(layer, {*_KERAS_RECURRENT}) in _KERAS_RECURRENT:
+        plain |= {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    if "Normalization" in _kind(layer, {*_KERAS}):
+        plain["axis"] = -1
+    for attribute, usual in plain.items():
+        value = getattr(layer, attribute, usual)
+        value = getattr(value, "__name__", value)
+        last = attribute == "axis" and value in ([-1], len(layer.input.shape) - 1)
+        if value != usual and not last:
+            return f"{attribute}={value!r}"
+    return ""
 
 
 def _keras_recurrent(layer: Any, direction: str = "") -> list[Part]:

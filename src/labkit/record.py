@@ -98,6 +98,15 @@ def read(path: Path) -> dict[str, Any]:
         raise RecordError(
             f"{path} is not a record of schema {SCHEMA}; delete it and run the lab again"
         )
+    own = f"{content['chapter']}.{content['framework']}"
+    if own != path.stem:
+        raise RecordError(f"{path} is the record of {own}; delete it and run the lab again")
+    for part in ("machine", "exact", "measured"):
+        if not isinstance(content[part], dict):
+            raise RecordError(f"{path}: {part} must be a map; delete it and run the lab again")
+    for name, value in content["measured"].items():
+        if not isinstance(value, dict) or set(value) != {"median", "spread", "repeats", "unit"}:
+            raise RecordError(f"{path}: measured.{name} must give median, spread, repeats and unit")
     return content
 
 

@@ -53,7 +53,7 @@ class Session:
         try:
             record.write(self.chapter, self.framework, self.device, exact=exact, measured=measured)
         except (WriteError, record.RecordError) as error:
-            if "LABKIT_RECORDS" in os.environ:
+            if os.environ.get("LABKIT_RECORDS"):
                 raise
             # A reader's lab has done its work all the same.
             print(f"note: nothing was recorded. {error}", file=sys.stderr)
@@ -68,8 +68,8 @@ class Session:
     ) -> None:
         """Note what the proof needs of this twin; see `labkit.ladder.climb` for the arguments."""
         found = ladder.climb(model, prepare, loss, inputs, labels)
+        print(f"{len(found)} rungs climbed, for the proof")
         self.record(exact={"ladder": found})
-        print(f"noted {len(found)} rungs for the proof")
 
 
 def start(chapter: str, framework: str) -> Session:

@@ -28,8 +28,10 @@ VERDICTS = {
     "open: needs hardware": "no record yet, and it takes hardware that was not to be had",
 }
 """What each verdict means."""
+BOUND = 1e-10
+"""``bound`` in rules: the largest difference, in float64 on the CPU, that counts as none."""
 DECIDED = ("holds", "held once", "false", "depends")
-"""The verdicts that a rule may give by a condition, in the order in which they are tried."""
+"""The verdicts that a rule may give by a condition; of these, one may be true."""
 
 
 class ClaimError(SourceError):
@@ -145,26 +147,38 @@ def judge(claim: Claim, evidence: Path) -> Verdict:
     if claim.settle == "market":
         said = ", ".join(filter(None, (claim.source.title, claim.source.date or "undated")))
         return Verdict("reported", said)
-    if claim.needs == "hardware":
-        return Verdict("open: needs hardware", "no record yet")
     values = _values(claim, evidence) if claim.rule else None
     if claim.rule is None or values is None:
-        return Verdict("open", "no record yet")
-    number = _compute(claim, claim.rule.number, values, evidence)
-    names = {**values, "number": number}
-    shown = claim.rule.shown.format(**names)
+        return Verdict("open: needs hardware" if claim.needs else "open", "no record yet")
+    names = {**values, "bound": BOUND}
+    names["number"] = _compute(claim, claim.rule.number, names, evidence)
     try:
-        for verdict in DECIDED:
-            condition = claim.rule.when.get(verdict)
-            if condition and _compute(claim, condition, names, evidence):
-                because = f" ({claim.rule.because})" if claim.rule.because else ""
-                return Verdict(verdict, shown + because)
+        shown = claim.rule.shown.format(**names)
+    except (LookupError, TypeError, ValueError) as error:
+        message = f"claim {claim.id!r}: {claim.rule.shown!r} cannot be filled in: {error!r}"
+        raise ClaimError(evidence, None, message) from error
+    try:
+        given = [v for v, c in claim.rule.when.items() if _compute(claim, c, names, evidence)]
     except Undecided:
-        pass
-    return Verdict("undecided", shown)
+        return Verdict("undecided", shown)
+    if len(given) > 1:
+        raise ClaimError(evidence, None, f"claim {claim.id!r}: {' and '.join(given)} at once")
+    if not given:
+        return Verdict("undecided", shown)
+    because = f" ({claim.rule.because})" if claim.rule.because else ""
+    return Verdict(given[0], shown + because)
+
+
+def _known(what: str, given: Mapping[str, Any], keys: set[str], path: Path) -> None:
+    """Raise for a key that is none of those known: a misspelt rule must not be passed over."""
+    for key in given:
+        if key not in keys:
+            raise ClaimError(path, None, f"{what}: unknown {key!r}; {did_you_mean(str(key), keys)}")
 
 
 def _claim(row: Mapping[str, Any], sources: Mapping[str, Source], path: Path) -> Claim:
+    keys = {"id", "by", "topic", "chapter", "says", "settle", "rule", "needs"}
+    _known(f"claim {row['id']}", row, keys, path)
     if row["by"] not in sources:
         hint = did_you_mean(row["by"], sources)
         raise SourceError(path, None, f"claim {row['id']}: no source {row['by']!r}; {hint}")
@@ -192,7 +206,14 @@ def _rule(row: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> Rule:
         if verdict in when and not given.get("because"):
             message = f"claim {row['id']}: {verdict!r} needs `because`: a version, a condition"
             raise ClaimError(path, None, message)
+    keys = {"reads", "number", "shown", "when", "because", "one_twin"}
+    _known(f"claim {row['id']}, rule", given, keys, path)
     fields = list(given["reads"].values())
+    for field in fields:
+        parts = field.rpartition("/")[2].split(".")
+        if len(parts) < 4 or parts[1] not in FRAMEWORKS or parts[2] not in ("exact", "measured"):
+            message = f"claim {row['id']}: {field!r} is no chapter.framework.exact.name"
+            raise ClaimError(path, None, message)
     twins_read = {f for f in FRAMEWORKS for field in fields if f".{f}." in field}
     if len(fields) < 2 or (len(twins_read) < 2 and not given.get("one_twin")):
         raise ClaimError(
@@ -204,14 +225,20 @@ def _rule(row: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> Rule:
     return Rule(given["reads"], given["number"], given["shown"], when, given.get("because", ""))
 
 
+def record_of(field: str, evidence: Path) -> Path:
+    """Return the record that a rule's field stands in."""
+    machine, _, place = field.rpartition("/")
+    chapter, framework = place.split(".")[:2]
+    return evidence / (machine or "cpu") / f"{chapter}.{framework}.json"
+
+
 def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
     """Read a rule's fields; None while a record is not there yet."""
     assert claim.rule is not None
     values = {}
     for name, field in claim.rule.reads.items():
-        machine, _, place = field.rpartition("/")
-        chapter, framework, *keys = place.split(".")
-        path = evidence / (machine or "cpu") / f"{chapter}.{framework}.json"
+        keys = field.rpartition("/")[2].split(".")[2:]
+        path = record_of(field, evidence)
         if not path.is_file():
             return None
         value: Any = record.read(path)
@@ -247,6 +274,9 @@ def _compute(claim: Claim, expression: str, names: Mapping[str, Any], evidence: 
     }
     try:
         return EvalWithCompoundTypes(names=dict(names), functions=functions).eval(expression)
-    except (InvalidExpression, TypeError, ValueError, ZeroDivisionError, SyntaxError) as error:
+    except (
+        *(InvalidExpression, SyntaxError, LookupError),
+        *(TypeError, ValueError, ArithmeticError),
+    ) as error:
         message = f"claim {claim.id!r}: {expression!r} cannot be computed: {error}"
         raise ClaimError(evidence, None, message) from error

@@ -1,5 +1,6 @@
 """Are the twins equal? Two records, rung by rung."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from labkit import record
-from labkit.press.chapter import FRAMEWORKS
+from labkit.press.chapter import FRAMEWORKS, Chapter
+from labkit.press.claims import BOUND as BOUND
 
-BOUND = 1e-10
-"""The largest difference, in float64 on the CPU, that counts as none."""
 STEPS = 200
 """The fewest steps of training that prove anything."""
 
@@ -50,7 +50,13 @@ def climb(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Rung]:
     return rungs
 
 
-def of_chapter(root: Path, chapter: str, machine: str = "cpu") -> list[Rung]:
+def trains(chapter: Chapter) -> bool:
+    """Say whether a chapter's code calls an optimizer, so that it needs a ladder."""
+    code = "\n".join(c.source for c in chapter.cells if c.kind == "code")
+    return bool(re.search(r"\b(optim|optimizers?)\b|\.compile\(|\.fit\(|Trainer\(", code))
+
+
+def of_chapter(root: Path, chapter: str) -> list[Rung]:
     """Climb the ladder of one chapter's committed records.
 
     Raises
@@ -60,7 +66,7 @@ def of_chapter(root: Path, chapter: str, machine: str = "cpu") -> list[Rung]:
     """
     exact = []
     for framework in FRAMEWORKS:
-        path = root / "evidence" / machine / f"{chapter}.{framework}.json"
+        path = root / "evidence" / "cpu" / f"{chapter}.{framework}.json"
         if not path.is_file():
             raise NoLadderError(f"{path} is missing: `labkit run {chapter}` makes it")
         content = record.read(path)["exact"]
@@ -101,10 +107,9 @@ def _arrays(field: str) -> Step:
 
 def _gradients(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
     ours, theirs = a["ladder"]["gradients"], b["ladder"]["gradients"]
-    gaps = {
-        n: float(np.abs(np.subtract(ours[n], theirs[n])).max()) if n in theirs else np.inf
-        for n in ours
-    }
+    if ours.keys() != theirs.keys() or not ours:
+        return False, None, f"of {len(ours)} and {len(theirs)} weights, not the same ones"
+    gaps = {n: float(np.abs(np.subtract(ours[n], theirs[n])).max()) for n in ours}
     worst = max(gaps, key=gaps.__getitem__)
     fine = gaps[worst] <= BOUND
     return fine, gaps[worst], f"{len(gaps)} weights" if fine else f"first at {worst}"
@@ -117,7 +122,21 @@ def _sensitivity(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, floa
     places = np.flatnonzero((ours != theirs).any(axis=1))
     if len(places):
         return False, None, f"a change at place {places[0]} of the input reaches other outputs"
+    leak = _leak(ours, len(a["ladder"]["outputs"]))
+    if leak is not None:
+        return False, None, f"in both, a change of example {leak} reaches others, or not its own"
     return True, None, f"{len(ours)} places of the input, changed one by one"
+
+
+def _leak(reached: Any, examples: int) -> int | None:
+    """Return the first example whose change reaches another example's outputs, or none of its own.
+
+    Rows are places of the input, columns outputs; both stand example by example.
+    """
+    rows, columns = (n // examples for n in reached.shape)
+    blocks = reached.reshape(examples, rows, examples, columns).any(axis=(1, 3))
+    wrong = np.flatnonzero((blocks != np.eye(examples, dtype=bool)).any(axis=1))
+    return int(wrong[0]) if len(wrong) else None
 
 
 def _losses(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:

@@ -157,7 +157,7 @@ async def _run_one(root: Path, job: Job, measure: bool, report: Report) -> list[
         raise
     finally:
         shutil.rmtree(records, ignore_errors=True)
-    if job.old is not None and not measure:
+    if not measure:
         _keep_measured(job)
     info = job.notebook.metadata.labkit
     info.ran, info.put_out = job.fingerprint, _digest(job.notebook)
@@ -290,14 +290,17 @@ def _keep_outputs(job: Job) -> None:
 
 
 def _keep_measured(job: Job) -> None:
-    """Keep what a clock decided in the last measured run."""
-    assert job.old is not None
-    old = {c.id: c for c in job.old.cells if c.cell_type == "code"}
+    """Keep what a clock decided in the last measured run; without one, say that there was none.
+
+    What a clock says beside other work is worth nothing.
+    """
+    old = {c.id: c for c in job.old.cells if c.cell_type == "code"} if job.old else {}
+    none = nbformat.v4.new_output("stream", name="stdout", text="not measured yet\n")
     for cell in job.notebook.cells:
-        before = old.get(cell.id)
-        measured = "measured" in cell.metadata.get("tags", ())
-        if measured and before and before.outputs and before.source == cell.source:
-            cell.outputs = before.outputs
+        if "measured" in cell.metadata.get("tags", ()):
+            before = old.get(cell.id)
+            kept = before.outputs if before and before.source == cell.source else []
+            cell.outputs = kept or [none]
 
 
 def _take_records(folder: Path, evidence: Path, measure: bool) -> list[Path | None]:

@@ -291,7 +291,7 @@ class TwinBar(SphinxDirective):
         file = f"{path.parent.name}-{framework}.ipynb"
         return (
             f'<div class="twin-bar-item twin-{framework}"><strong>{title}</strong>'
-            f'<span class="twin-open">{anchors} <a href="{up}{relative}" download="{file}" '
+            f'<span class="twin-links">{anchors} <a href="{up}{relative}" download="{file}" '
             f'aria-label="Download the notebook, {title}">Download</a></span>'
             f"<small>Outputs made with {escape(', '.join(shown))} on "
             f"{escape(str(machine.get('device')))}</small></div>"
@@ -379,7 +379,7 @@ class TwinLadder(SphinxDirective):
         except record.RecordError as error:
             raise ExtensionError(str(error)) from None
         rows = "".join(
-            f"<tr><th scope='row'>{escape(r.compares)}</th>"
+            f"<tr><th scope='row'><strong>{r.name}</strong>: {escape(r.compares)}</th>"
             f"<td>{'✓ holds' if r.holds else '✗ breaks'}</td>"
             f"<td>{'–' if r.difference is None else f'{r.difference:.1e}'}</td>"
             f"<td>{escape(r.detail)}</td></tr>"
@@ -387,9 +387,9 @@ class TwinLadder(SphinxDirective):
         )
         table = (
             '<div class="twin-ladder"><table class="table"><caption>The ladder of this chapter. '
-            f"Bound: {prove.BOUND:g}. Run it yourself: <code>labkit prove {self.arguments[0]}"
+            f"Bound: {prove.BOUND:g}. Compute it again: <code>labkit prove {self.arguments[0]}"
             "</code></caption><thead><tr><th scope='col'>Rung</th><th scope='col'>Verdict</th>"
-            "<th scope='col'>Largest difference</th><th scope='col'>Of</th></tr></thead>"
+            "<th scope='col'>Largest difference</th><th scope='col'>Compared</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
         return [nodes.raw("", table, format="html")]
@@ -408,9 +408,10 @@ class ClaimCard(SphinxDirective):
         claim, verdict = found[0]
         card = (
             f'<aside class="twin-claim" id="verdict-{claim.id}" aria-label="A claim and its '
-            f'verdict"><p>“{escape(claim.says)}” <cite>{_said_by(claim.source)}</cite></p>'
-            f"<p>{_badge(verdict)} {escape(verdict.shown)}. Compute it yourself: "
-            f"<code>labkit prove --claims</code></p></aside>"
+            f'verdict"><p><strong>Claim.</strong> {escape(claim.says)} '
+            f"<cite>{_said_by(claim.source)}</cite></p>"
+            f"<p>{_badge(verdict)} {escape(verdict.shown)}. Run both notebooks yourself, then "
+            f"<code>labkit prove --mine</code></p></aside>"
         )
         return [nodes.raw("", card, format="html")]
 
@@ -446,10 +447,12 @@ class Scoreboard(SphinxDirective):
 def _judged(directive: SphinxDirective) -> list[tuple[claims.Claim, claims.Verdict]]:
     """Judge all claims, and note what the page depends on by it."""
     evidence = Path(directive.env.srcdir) / "evidence"
-    for file in (evidence / "claims.yml", *evidence.glob("*/*.json")):
-        directive.env.note_dependency(str(file))
+    directive.env.note_dependency(str(evidence / "claims.yml"))
     try:
         found = claims.load(evidence / "claims.yml")
+        for claim in found:
+            for field in claim.rule.reads.values() if claim.rule else ():
+                directive.env.note_dependency(str(claims.record_of(field, evidence)))
         return [(c, claims.judge(c, evidence)) for c in found]
     except (SourceError, record.RecordError) as error:
         raise ExtensionError(str(error)) from None

@@ -210,6 +210,8 @@ def _check_take(
         raise SourceError(path, None, f"the {cell.id} cell is made by labkit; edit {file}")
     if home is None:
         raise SourceError(path, None, f"cell {cell.id!r} stands in {file} no more")
+    if not _text(cell).strip():
+        raise SourceError(path, None, f"cell {cell.id!r} is empty; remove it in {file}")
     if hashlib.sha256(_text(now[cell.id]).encode()).hexdigest()[:8] != woven[cell.id]:
         raise SourceError(
             file, home.line, f"cell {cell.id!r} was edited here and in {path}; make them one here"
