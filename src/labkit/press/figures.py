@@ -60,24 +60,21 @@ def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]
     # Twins that agree to the last bit have no place on a logarithmic axis.
     smallest = 1e-17
     with _ink() as (figure, axes):
-        for (name, gap), color in zip(gaps.items(), COLORS.values(), strict=False):
-            axes.plot(
-                np.arange(1, len(gap) + 1),
-                np.maximum(gap, smallest),
-                lw=1.2,
-                color=color,
-                label=name,
-            )
+        looks = [(c, line) for line in ("--", "-") for c in list(COLORS.values())[:2]]
+        for (name, gap), (color, line) in zip(gaps.items(), looks, strict=False):
+            steps = np.arange(1, len(gap) + 1)
+            shown = np.maximum(gap, smallest)
+            axes.plot(steps, shown, line, lw=1.2, color=color, label=name)
         axes.set(xlabel="step", ylabel="difference of the losses", yscale="log")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, ncols=2)
     ends = "; ".join(
-        f"{n}: largest in the first ten steps {g[:10].max():.0e}, at all {g.max():.0e}"
+        f"{n}: {g[:10].max():.0e} in the first ten steps, {g[-10:].max():.0e} in the last ten"
         for n, g in gaps.items()
     )
     alt = f"The absolute difference of the twins' losses over {len(gap)} steps. {ends}."
     return f"""\
 <figure class="twin-curves">{_svg(figure, alt)}
-<figcaption>How far the twins are apart. {escape(ends)}.</figcaption></figure>"""
+<figcaption>How far the twins are apart at the most. {escape(ends)}.</figcaption></figure>"""
 
 
 @contextmanager

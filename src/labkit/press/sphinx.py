@@ -334,7 +334,7 @@ class TwinCurves(SphinxDirective):
 
 
 class TwinDifferences(SphinxDirective):
-    """How far a chapter's twins are apart over their steps, in float64 and in float32."""
+    """How far a chapter's twins are apart over their steps: two precisions, two rates."""
 
     required_arguments = 1
 
@@ -343,7 +343,12 @@ class TwinDifferences(SphinxDirective):
         exact = _exact(self, self.arguments[0])
         if exact is None:
             return [nodes.paragraph("", "Not measured yet.")]
-        fields = {"float64": "losses", "float32": "losses_float32"}
+        fields = {
+            "float64, calm": "losses",
+            "float32, calm": "losses_float32",
+            "float64, fast": "losses_fast",
+            "float32, fast": "losses_fast_float32",
+        }
         pairs = {
             name: (exact["pytorch"][field], exact["tensorflow"][field])
             for name, field in fields.items()
