@@ -40,9 +40,11 @@ ACCEPTED = {
     "empty-table-header": "the theme's search results carry an empty header",
     "landmark-unique": "the theme names its two navigations alike",
 }
+PLAIN = ["chapters/index.html", "chapters/scoreboard.html", "chapters/glossary.html"]
 PAGES = [
     "chapters/index.html",
     "chapters/first-network.html",
+    "chapters/same-experiment.html",
     "chapters/scoreboard.html",
     "chapters/glossary.html",
 ]
@@ -196,7 +198,7 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("choice", ["pytorch", "tensorflow", "both"])
     def test_no_code_is_cut_at_1440(self, page, choice):
-        for path in (p for p in PAGES if "first" in p):
+        for path in (p for p in PAGES if p not in PLAIN):
             page.goto(f"{path}?framework={choice}")
             page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
             cut = page.eval_on_selector_all(
@@ -347,6 +349,20 @@ def test_every_step_has_a_stable_link(parsed):
         ids = parsed[f"chapters/{path.stem}.html"].ids
         steps = {c.step for c in chapter.load(path).cells if c.step and c.role != "wrong"}
         assert {f"step-{s}" for s in steps} <= ids
+
+
+def test_cards_and_figures_show_what_is_computed(book):
+    from labkit.press import claims
+
+    text = (book / "chapters" / "same-experiment.html").read_text()
+    evidence = ROOT / "evidence"
+    cards = re.findall(r'id="verdict-([\w-]+)"', text)
+    assert len(cards) >= 6
+    for claim in claims.load(evidence / "claims.yml"):
+        if claim.id in cards:
+            verdict = claims.judge(claim, evidence)
+            assert f">{verdict.name}</span> {verdict.shown.split(':')[0]}" in text
+    assert "How far the twins are apart" in text
 
 
 def test_wrong_answers_are_not_in_the_book(book):

@@ -23,7 +23,7 @@ CLAIM = """\
       when:
         holds: number > 2
         "false": number < 1
-        depends: number > 1.5
+        depends: number > 1.5 and number <= 2
       because: on the weather
 """
 
@@ -67,6 +67,11 @@ def test_without_a_record_a_claim_is_open(evidence):
     assert judge(evidence, CLAIM + "    needs: hardware\n").name == "open: needs hardware"
 
 
+def test_records_win_over_missing_hardware(evidence):
+    put(9, 3)
+    assert judge(evidence, CLAIM + "    needs: hardware\n").name == "holds"
+
+
 def test_a_market_fact_is_reported(evidence):
     market = CLAIM[: CLAIM.index("    rule:")].replace('"both, timed"', "market")
     assert judge(evidence, market) == claims.Verdict("reported", "X, 2024")
@@ -95,6 +100,12 @@ def test_a_field_that_no_record_has_is_an_error(evidence):
         (", b: lab.tensorflow.exact.steps", "", "it must read two fields"),
         ("lab.tensorflow.", "lab.pytorch.", "from both twins"),
         ("      number: a / b\n", "", "has not the known form"),
+        ("    rule:", "    rul:", "unknown 'rul'; did you mean 'rule'"),
+        ("      shown:", "      show:", "unknown 'show'; did you mean 'shown'"),
+        ("lab.pytorch.exact", "lab.pytroch.exact", "is no chapter.framework.exact.name"),
+        ("{a} and {b}", "{a} and {c}", "cannot be filled in"),
+        ("a / b", "a[9]", "cannot be computed"),
+        ('"false": number < 1', '"false": number > 0', "holds and false at once"),
     ],
 )
 def test_bad_rules_are_named(evidence, old, new, words):
@@ -133,5 +144,6 @@ def test_the_courses_claims_can_all_be_judged():
     judged = {c.id: claims.judge(c, evidence) for c in claims.load(evidence / "claims.yml")}
     assert {v.name for v in judged.values()} <= set(claims.VERDICTS)
     assert judged["results-differ"].name == "false"
+    assert judged["keras-no-torch"].name == "held once"
     assert judged["papers"].name == "reported"
     assert judged["gpu-lstm"].name == "open: needs hardware"

@@ -113,12 +113,17 @@ def test_prove_names_the_rung_that_breaks(course):
 
     from conftest import ROOT
 
+    chapter = course / "chapters" / "tiny.md"
+    assert "0 proven" in labkit("prove", cwd=course).stdout  # nothing is trained
+    chapter.write_text(chapter.read_text().replace("print(2)", "x = 'keras.optimizers'"))
+    missing = labkit("prove", cwd=course)
+    assert missing.returncode == 1
+    assert "tiny.pytorch.json is missing" in missing.stderr
     folder = course / "evidence" / "cpu"
     folder.mkdir()
     for framework in ("pytorch", "tensorflow"):
-        content = json.loads(
-            (ROOT / "evidence/cpu" / f"first-network.{framework}.json").read_text()
-        )
+        source = ROOT / "evidence" / "cpu" / f"first-network.{framework}.json"
+        content = {**json.loads(source.read_text()), "chapter": "tiny"}
         (folder / f"tiny.{framework}.json").write_text(json.dumps(content))
     done = labkit("prove", cwd=course)
     assert done.returncode == 0, done.stderr
@@ -138,6 +143,7 @@ def test_claims_are_printed_with_the_readers_own_verdicts_beside(course):
     mine = labkit("prove", "--mine", cwd=course)
     assert "papers: reported; " in mine.stdout
     assert "| mine: open; no record yet" in mine.stdout
+    assert labkit("prove", "nonsense", "--claims", cwd=course).returncode == 2
 
 
 @pytest.mark.parametrize("command", ["run", "weave", "book", "copies"])

@@ -198,6 +198,25 @@ def test_what_cannot_be_converted_from_keras_is_named():
         twins.weights(old)
 
 
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("layers.SimpleRNN(2, activation='relu')", "SimpleRNN with activation='relu'"),
+        ("layers.LSTM(2, go_backwards=True)", "LSTM with go_backwards=True"),
+        ("layers.Bidirectional(layers.GRU(2), merge_mode='sum')", "with merge_mode='sum'"),
+        ("layers.LayerNormalization(axis=[1, 2])", "with axis="),
+        ("layers.Conv1D(2, 2, groups=2)", "Conv1D with groups=2"),
+    ],
+)
+def test_keras_layers_without_a_counterpart_are_named(layer, words):
+    import keras
+
+    made = eval(layer, {"layers": keras.layers})
+    net = keras.Sequential([keras.Input((3, 2)), made])
+    with pytest.raises(twins.UnknownLayerError, match=words):
+        twins.weights(net)
+
+
 def test_nested_models_are_read_through():
     import keras
 

@@ -48,3 +48,10 @@ def test_no_pictures_and_many():
     assert plot.pictures(np.zeros((0, 8, 8, 1)), []).alt == "0 pictures"
     many = plot.pictures(np.zeros((70, 8, 8, 1)), [str(n) for n in range(70)])
     assert many.alt.startswith("70 pictures, the first 64 shown, titled: 0, 1,")
+
+
+def test_bars():
+    shown = plot.bars({"small": 0.001, "large": 3.0}, x="worth", log=True)
+    assert shown.alt == "Bar chart of worth: large 3; small 0.001"
+    with pytest.raises(ValueError, match="needs positive values"):
+        plot.bars({"none": 0.0}, x="worth", log=True)

@@ -47,6 +47,17 @@ def test_what_is_markdown_already_stays(site):
         ("(label)=\n## Title", "## Title"),
         ("% a comment\nText", "Text"),
         ("```{note}\nMind {term}`loss`.\n```", None),
+        (
+            "```{claim} papers\n```",
+            "> **Claim:** PyTorch's share of papers that use either rose from about 7 % to almost "
+            "80 %. (AssemblyAI, PyTorch vs TensorFlow in 2023) [The verdict]"
+            "(https://owner.github.io/Name/chapters/scoreboard.html#claim-papers)",
+        ),
+        (
+            "```{twin-differences} x\n```",
+            "> [Here the book shows both twins in one figure]"
+            "(https://owner.github.io/Name/chapters/x.html)",
+        ),
         ("```{tip} Short words.\n```", "> **Tip**\n>\n> Short words."),
         ("- one\n\n  ```python\n  {term}`x`\n  ```", "- one\n\n  ```python\n  {term}`x`\n  ```"),
         ("$f[i](x)$ and `[a](b)`", "$f[i](x)$ and `[a](b)`"),
@@ -81,6 +92,7 @@ def test_myst_becomes_markdown(source, wanted, site):
         ("- one\n\n  ```{note}\n  x\n  ```", 12, "in a list or quotation"),
         ("> ```{note}\n> x\n> ```", 10, "in a list or quotation"),
         ("`[a](b)`\n[a](b)", 11, "works in the book alone"),
+        ("```{claim} paper\n```", 10, "no claim 'paper'; did you mean 'papers'?"),
         ("Words.\n```{note}\nx", 11, "is never closed"),
         ("See [there](glossary.md).", 10, "works in the book alone"),
         ("```{note}\nx\n{trem}`y`\n```", 12, "unknown role {trem}"),

@@ -280,6 +280,31 @@ def test_a_momentum_rounded_to_float32(cnn):
     assert broken.detail.startswith("from step ")
 
 
+def test_a_leak_from_one_example_to_the_others(cnn):
+    """Twins that leak alike are equal, and wrong."""
+    from torch import nn
+
+    class Leak(nn.Module):
+        def forward(self, x):
+            return x + x.mean(0)
+
+    net = nn.Sequential(Leak(), *torch_cnn()).double()
+    ours = climb_cnn(net)
+    broken = first_broken(ours, ours)
+    assert broken.name == "sensitivity"
+    assert "in both, a change of example 0 reaches others" in broken.detail
+
+
+def test_frozen_layers_have_no_gradient(cnn):
+    net, twin = torch_cnn(), keras_cnn()
+    net[0].weight.requires_grad_(False)
+    net[0].bias.requires_grad_(False)
+    twin.layers[0].trainable = False
+    theirs = ladder.climb(twin, np.asarray, keras_loss, IMAGES, CLASSES)
+    assert first_broken(climb_cnn(net), {**cnn, "ladder": theirs}) is None
+    assert theirs["gradients"]["0.conv.kernel"] == [0, 0, 0]
+
+
 def test_too_few_steps(cnn):
     short = {**cnn, "losses": [1.0] * 199}
     broken = first_broken(short, short)
@@ -292,9 +317,27 @@ def test_too_few_steps(cnn):
 
 @pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
 def test_every_lab_that_trains_is_proven(path):
-    text = path.read_text()
-    if "optim." in text or "optimizers." in text:
+    loaded = chapter.load(path)
+    if prove.trains(loaded):
         assert all(r.holds for r in prove.of_chapter(ROOT, path.stem))
+        assert "ladder" in {c.step for c in loaded.cells}  # the page shows its table there
+
+
+@pytest.mark.parametrize(
+    ("code", "trains"),
+    [
+        ("from torch.optim import SGD", True),
+        ("keras.optimizers.SGD(1)", True),
+        ("net.compile('adam')", True),
+        ("trainer = lightning.Trainer(max_epochs=1)", True),
+        ("net(x)  # optimal", False),
+    ],
+)
+def test_a_lab_that_trains_is_found(code, trains):
+    from conftest import FRONT
+
+    text = FRONT + f"# T\n\n```{{code-cell}}\n{code}\n```\n"
+    assert prove.trains(chapter.parse(text, ROOT / "chapters" / "tiny.md")) == trains
 
 
 def test_a_lab_without_a_ladder_is_named(tmp_path):

@@ -66,3 +66,14 @@ def test_dumps_is_json_whatever_a_string_holds():
     content = {"exact": {"a": 'he said "x"', "b": [1], "c": {"d": [[1, 2]]}}, "measured": {}}
     assert json.loads(record.dumps(content)) == content
     assert '"d": [[1, 2]]' in record.dumps(content)
+
+
+def test_a_record_in_anothers_place_is_named(records):
+    path = record.write("x", "pytorch", exact={"a": 1})
+    other = path.with_name("x.tensorflow.json")
+    other.write_text(path.read_text())
+    with pytest.raises(record.RecordError, match=r"json is the record of x\.pytorch"):
+        record.read(other)
+    path.write_text(path.read_text().replace('"measured": {}', '"measured": {"t": 3}'))
+    with pytest.raises(record.RecordError, match=r"measured\.t must give median"):
+        record.read(path)

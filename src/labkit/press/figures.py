@@ -85,8 +85,6 @@ def _ink() -> Iterator[tuple[Any, Any]]:
 
     style: Any = {
         "font.size": 10,
-        "svg.hashsalt": "labkit",
-        "svg.fonttype": "none",
         **dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor"], _INK),
         **dict.fromkeys(["xtick.color", "ytick.color"], _INK),
     }
@@ -99,8 +97,12 @@ def _ink() -> Iterator[tuple[Any, Any]]:
 
 def _svg(figure: Any, alt: str) -> str:
     """Return a figure as SVG that takes the page's colours, with a text alternative."""
+    import matplotlib
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    # The salt makes the same ids, and so the same bytes, at each build.
+    with matplotlib.rc_context({"svg.hashsalt": "labkit", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     for framework, color in COLORS.items():
