@@ -216,6 +216,15 @@ def test_climbing_leaves_the_model_as_it_was():
         assert all(np.array_equal(before[k], after[k]) for k in before)
 
 
+def test_first_difference_names_the_rung():
+    good = climb_cnn(torch_cnn())["ladder"]
+    assert ladder.first_difference(good, good) is None
+    padded = climb_cnn(torch_cnn(padding=0))["ladder"]
+    assert ladder.first_difference(good, padded) == "outputs"
+    bare = climb_cnn(torch_cnn(bias=False))["ladder"]
+    assert ladder.first_difference(good, bare) == "parameters"
+
+
 # --- planted faults ------------------------------------------------------------------------------
 
 

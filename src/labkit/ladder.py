@@ -74,6 +74,23 @@ def climb(
     return found
 
 
+def first_difference(
+    first: dict[str, Any], second: dict[str, Any], bound: float = 1e-10
+) -> str | None:
+    """Name the first rung at which two networks, as `climb` noted them, differ; None for none."""
+    for name in ("parameters", "sensitivity", "outputs", "gradients", "modes"):
+        a, b = first[name], second[name]
+        if name in ("parameters", "sensitivity"):
+            equal = a == b
+        elif name == "gradients":
+            equal = a.keys() == b.keys() and all(np.allclose(a[k], b[k], 0, bound) for k in a)
+        else:
+            equal = a.shape == b.shape and np.allclose(a, b, 0, bound)
+        if not equal:
+            return name
+    return None
+
+
 def _probe(weights: twins.Weights) -> twins.Weights:
     """Draw a value for every weight; scales and variances stay positive."""
     rng = np.random.default_rng(0)
