@@ -1,6 +1,7 @@
 """The built book, in a real browser."""
 
 import functools
+import html
 import http.server
 import os
 import re
@@ -361,7 +362,7 @@ def test_cards_and_figures_show_what_is_computed(book):
     for claim in claims.load(evidence / "claims.yml"):
         if claim.id in cards:
             verdict = claims.judge(claim, evidence)
-            assert f">{verdict.name}</span> {verdict.shown.split(':')[0]}" in text
+            assert f">{verdict.name}</span> {html.escape(verdict.shown)}" in text
     assert "How far the twins are apart" in text
 
 
@@ -429,10 +430,10 @@ def rebuild(source):
 )
 def test_a_page_is_rebuilt_when_what_it_shows_has_changed(book, file, old, new, page):
     source = book.parents[1]
-    path, html = source / file, book / "chapters" / f"{page}.html"
+    path, target = source / file, book / "chapters" / f"{page}.html"
 
     def article():
-        return html.read_text().split("<article", 1)[1].split("</article>", 1)[0]
+        return target.read_text().split("<article", 1)[1].split("</article>", 1)[0]
 
     before, text = article(), path.read_text()
     assert old in text
