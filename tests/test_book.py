@@ -51,6 +51,17 @@ PAGES = [
 ]
 
 
+def labkit_book(source):
+    """Run `labkit book` in a copy of the course, and return it finished."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("labkit")), "book"],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="session")
 def book(tmp_path_factory):
     """The book, built clean from a copy, with warnings as errors."""
@@ -59,13 +70,7 @@ def book(tmp_path_factory):
         ".git", ".venv", "_build", "work", "tests", "__pycache__", ".*_cache", ".hypothesis"
     )
     shutil.copytree(ROOT, source, dirs_exist_ok=True, ignore=ignore)
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("labkit")), "book"],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = labkit_book(source)
     assert done.returncode == 0, done.stderr
     return source / "_build" / "html"
 
@@ -409,13 +414,7 @@ def test_the_front_page_shows_what_the_records_say(book):
 
 
 def rebuild(source):
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("labkit")), "book"],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = labkit_book(source)
     assert done.returncode == 0, done.stderr
 
 
@@ -454,13 +453,7 @@ def test_a_broken_chapter_does_not_build_and_says_where(book, tmp_path):
     path = source / "chapters" / "glossary.md"
     path.write_text(path.read_text() + "\n{term}`nothing of the kind`\n")
     for _ in range(2):  # a warm build must not pass what a cold one refused
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("labkit")), "book"],
-            cwd=source,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = labkit_book(source)
         assert done.returncode == 1
         assert "nothing of the kind" in done.stderr
         assert "Traceback" not in done.stderr
@@ -471,12 +464,6 @@ def test_a_stale_notebook_does_not_build(book, tmp_path):
     shutil.copytree(book.parents[1], source, ignore=shutil.ignore_patterns("_build"))
     path = source / "chapters" / "first-network.md"
     path.write_text(path.read_text().replace("self.conv1 =", "self.first ="))
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("labkit")), "book"],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = labkit_book(source)
     assert done.returncode == 1
     assert "pytorch.ipynb is stale: `labkit run` brings it up to date" in done.stderr
