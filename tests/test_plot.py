@@ -55,3 +55,8 @@ def test_bars():
     assert shown.alt == "Bar chart of worth: large 3; small 0.001"
     with pytest.raises(ValueError, match="needs positive values"):
         plot.bars({"none": 0.0}, x="worth", log=True)
+
+
+def test_intervals():
+    shown = plot.intervals({"none": (0.0, 0.5), "some": (2.0, 0.25)}, x="change")
+    assert shown.alt == "Intervals of change: none +0 ± 0.5; some +2 ± 0.25"

@@ -1,6 +1,7 @@
 """The ladder: equal twins climb it, and each rung is broken once by a planted fault."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from conftest import ROOT
 
 from labkit import ladder, record, twins
 from labkit.press import chapter, prove
+from labkit.press.source import SourceError
 
 RNG = np.random.default_rng(0)
 IMAGES, CLASSES = RNG.standard_normal((8, 6, 6, 1)), RNG.integers(0, 3, 8)
@@ -328,7 +330,7 @@ def test_too_few_steps(cnn):
 def test_every_lab_that_trains_is_proven(path):
     loaded = chapter.load(path)
     if prove.trains(loaded):
-        assert all(r.holds for r in prove.of_chapter(ROOT, path.stem))
+        assert all(r.holds for r in prove.of_chapter(ROOT, loaded.lab))
         assert "ladder" in {c.step for c in loaded.cells}  # the page shows its table there
 
 
@@ -353,12 +355,49 @@ def test_a_lab_without_a_ladder_is_named(tmp_path):
     source = ROOT / "evidence" / "cpu"
     folder = tmp_path / "evidence" / "cpu"
     folder.mkdir(parents=True)
+    lab = chapter.Lab("first-network", 1, 1, "beginner")
     for framework in chapter.FRAMEWORKS:
         name = f"first-network.{framework}.json"
         content = copy.deepcopy(record.read(source / name))
         del content["exact"]["ladder"]
         (folder / name).write_text(record.dumps(content))
     with pytest.raises(prove.NoLadderError, match="holds no ladder"):
-        prove.of_chapter(tmp_path, "first-network")
+        prove.of_chapter(tmp_path, lab)
     with pytest.raises(prove.NoLadderError, match="is missing"):
-        prove.of_chapter(tmp_path, "other")
+        prove.of_chapter(tmp_path, replace(lab, name="other"))
+
+
+@pytest.mark.parametrize(
+    ("equal", "theirs", "words"),
+    [
+        (chapter.Equal("other", "another curve"), [1, 2 + 1e-12], None),
+        (chapter.Equal("other", "another curve"), [1, 2 + 1e-9], "2 numbers"),
+        (chapter.Equal("other", "another curve"), [1, 2, 3], "shapes"),
+        (chapter.Equal("none", "nothing"), [1, 2], "no none in both records"),
+        (chapter.Equal("other", "coarse", 0.01, "it is coarse"), [1, 2.001], None),
+        (chapter.Equal("other", "coarse", 0.01, "it is coarse"), [1, 2.02], "since it is coarse"),
+    ],
+)
+def test_what_else_must_be_equal_has_its_bound(equal, theirs, words):
+    ladder = record.read(ROOT / "evidence" / "cpu" / "first-network.pytorch.json")["exact"]
+    rungs = prove.climb({**ladder, "other": [1, 2]}, {**ladder, "other": theirs}, [equal])
+    assert rungs[-1].name == equal.field
+    assert rungs[-1].holds == (words is None)
+    assert words is None or words in rungs[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("{x: 3}", "must be what is compared"),
+        ("{x: {bound: 0.1, because: it is}}", "needs `what`"),
+        ("{x: {what: it, bound: 0.1}}", "needs `because`"),
+        ("{x: {what: it, bound: small, because: it is}}", "is no number"),
+    ],
+)
+def test_what_must_be_equal_is_stated_in_full(row, words):
+    from conftest import FRONT
+
+    front = FRONT.replace("claims: [first-network]", f"equal: {row}")
+    with pytest.raises(SourceError, match=words):
+        chapter.parse(front + "# T\n", ROOT / "chapters" / "tiny.md")

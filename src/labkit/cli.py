@@ -256,7 +256,7 @@ def prove(
     broken = []
     training = [chapter for chapter in loaded if press.trains(chapter)]
     for chapter in training:
-        rungs = press.of_chapter(root, chapter.name)
+        rungs = press.of_chapter(root, chapter.lab)
         table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
         for rung in rungs:
             mark = "[green]✓[/]" if rung.holds else "[red]✗[/]"

@@ -118,6 +118,31 @@ def bars(values: Mapping[str, float], *, x: str, log: bool = False) -> Shown:
     return Shown(figure, alt, [numbers])
 
 
+def intervals(values: Mapping[str, tuple[float, float]], *, x: str) -> Shown:
+    """Draw one dot with its interval for each value, in the given order from the top, and zero.
+
+    Parameters
+    ----------
+    values
+        Name to the middle of an interval and half its width.
+    x
+        What the axis shows.
+    """
+    rows = list(values.items())[::-1]
+    names, middles = [name for name, _ in rows], [middle for _, (middle, _) in rows]
+    halves = [half for _, (_, half) in rows]
+    with _figure(6.4, 0.8 + 0.36 * len(rows)) as (figure, axes):
+        axes.axvline(0, color="#9ca3af", lw=1)
+        axes.errorbar(middles, names, xerr=halves, fmt="o", color=COLORS["other"], capsize=4)
+        axes.set(xlabel=x)
+        axes.margins(y=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+    alt = f"Intervals of {x}: " + "; ".join(
+        f"{name} {middle:+.2g} ± {half:.2g}" for name, (middle, half) in values.items()
+    )
+    return Shown(figure, alt, [middles, halves])
+
+
 def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Shown:
     """Draw a confusion matrix: rows are what a picture shows, columns what was answered.
 

@@ -24,6 +24,19 @@ WIDTH = 64
 
 
 @dataclass(frozen=True)
+class Equal:
+    """One more field of the twins' records that must be equal, for the proof."""
+
+    field: str
+    what: str
+    """What it is, for a reader."""
+    bound: float | None = None
+    """The largest difference allowed; None for the course's own bound."""
+    because: str = ""
+    """Why the bound is another than the course's."""
+
+
+@dataclass(frozen=True)
 class Lab:
     """The ``lab:`` part of a chapter's front matter."""
 
@@ -37,6 +50,8 @@ class Lab:
     """What the lab needs beyond the two frameworks: module to pip requirement."""
     claims: tuple[str, ...] = ()
     """Topics whose claims stand at the chapter's head."""
+    equal: tuple[Equal, ...] = ()
+    """What else the proof compares, beside the ladder."""
 
 
 @dataclass
@@ -264,7 +279,27 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
         raise SourceError(
             path, line, "lab.needs must map modules to requirements, lab.claims list topics"
         )
-    return Lab(**{**lab, "needs": needs, "claims": tuple(topics)}), metadata
+    equal = tuple(_equal(name, row, path, line) for name, row in (lab.get("equal") or {}).items())
+    return Lab(**{**lab, "needs": needs, "claims": tuple(topics), "equal": equal}), metadata
+
+
+def _equal(name: str, row: Any, path: Path, line: int) -> Equal:
+    """Read one row of ``lab.equal``: ``field: {what: …, bound: …, because: …}``."""
+    row = {"what": row} if isinstance(row, str) else row
+    if not isinstance(row, dict) or not row.keys() <= {"what", "bound", "because"}:
+        raise SourceError(
+            path, line, f"lab.equal.{name} must be what is compared, or have what, bound, because"
+        )
+    bound = row.get("bound")
+    try:
+        bound = None if bound is None else float(bound)
+    except (TypeError, ValueError):
+        raise SourceError(path, line, f"lab.equal.{name}.bound is no number: {bound!r}") from None
+    if not row.get("what") or (bound is None) != (not row.get("because")):
+        raise SourceError(
+            path, line, f"lab.equal.{name} needs `what`; a bound of its own needs `because`"
+        )
+    return Equal(name, row["what"], bound, row.get("because", ""))
 
 
 def _split_title(cells: list[Cell], path: Path) -> str:

@@ -1,7 +1,7 @@
 """Are the twins equal? Two records, rung by rung."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from labkit import record
-from labkit.press.chapter import FRAMEWORKS, Chapter
+from labkit.press.chapter import FRAMEWORKS, Chapter, Equal, Lab
 from labkit.press.claims import BOUND as BOUND
 
 STEPS = 200
@@ -33,16 +33,20 @@ class NoLadderError(record.RecordError):
     """A record without what a ladder needs."""
 
 
-def climb(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Rung]:
+def climb(
+    first: Mapping[str, Any], second: Mapping[str, Any], equal: Sequence[Equal] = ()
+) -> list[Rung]:
     """Compare two twins' ``exact`` parts, and stop at the first rung that breaks.
 
     Parameters
     ----------
     first, second
         Each with ``ladder`` (see `labkit.ladder.climb`) and ``losses``.
+    equal
+        What else the chapter's front matter says must be equal.
     """
     rungs: list[Rung] = []
-    for name, compares, step in _RUNGS:
+    for name, compares, step in [*_RUNGS, *((e.field, e.what, _field(e)) for e in equal)]:
         holds, difference, detail = step(first, second)
         rungs.append(Rung(name, compares, holds, difference, detail))
         if not holds:
@@ -56,7 +60,7 @@ def trains(chapter: Chapter) -> bool:
     return bool(re.search(r"\b(optim|optimizers?)\b|\.compile\(|\.fit\(|Trainer\(", code))
 
 
-def of_chapter(root: Path, chapter: str) -> list[Rung]:
+def of_chapter(root: Path, lab: Lab) -> list[Rung]:
     """Climb the ladder of one chapter's committed records.
 
     Raises
@@ -66,16 +70,16 @@ def of_chapter(root: Path, chapter: str) -> list[Rung]:
     """
     exact = []
     for framework in FRAMEWORKS:
-        path = root / "evidence" / "cpu" / f"{chapter}.{framework}.json"
+        path = root / "evidence" / "cpu" / f"{lab.name}.{framework}.json"
         if not path.is_file():
-            raise NoLadderError(f"{path} is missing: `labkit run {chapter}` makes it")
+            raise NoLadderError(f"{path} is missing: `labkit run {lab.name}` makes it")
         content = record.read(path)["exact"]
         if "ladder" not in content or "losses" not in content:
             raise NoLadderError(
-                f"{path} holds no ladder: the lab calls lab.prove(…), then `labkit run {chapter}`"
+                f"{path} holds no ladder: the lab calls lab.prove(…), then `labkit run {lab.name}`"
             )
         exact.append(content)
-    return climb(*exact)
+    return climb(exact[0], exact[1], lab.equal)
 
 
 Step = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[bool, float | None, str]]
@@ -137,6 +141,23 @@ def _leak(reached: Any, examples: int) -> int | None:
     blocks = reached.reshape(examples, rows, examples, columns).any(axis=(1, 3))
     wrong = np.flatnonzero((blocks != np.eye(examples, dtype=bool)).any(axis=1))
     return int(wrong[0]) if len(wrong) else None
+
+
+def _field(equal: Equal) -> Step:
+    """Compare a field that a chapter's front matter names, by its own bound where it has one."""
+    bound = BOUND if equal.bound is None else equal.bound
+
+    def step(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:
+        if equal.field not in a or equal.field not in b:
+            return False, None, f"no {equal.field} in both records"
+        ours, theirs = (np.asarray(x[equal.field], float) for x in (a, b))
+        if ours.shape != theirs.shape:
+            return False, None, f"shapes {ours.shape} and {theirs.shape}"
+        gap = float(np.abs(ours - theirs).max())
+        own = f"; bound {bound:g}, since {equal.because}" if equal.because else ""
+        return gap <= bound, gap, f"{ours.size} numbers{own}"
+
+    return step
 
 
 def _losses(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, float | None, str]:

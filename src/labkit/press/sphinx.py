@@ -380,7 +380,8 @@ class TwinLadder(SphinxDirective):
             path = root / "evidence" / "cpu" / f"{self.arguments[0]}.{framework}.json"
             self.env.note_dependency(str(path))
         try:
-            rungs = prove.of_chapter(root, self.arguments[0])
+            lab = load(root / "chapters" / f"{self.arguments[0]}.md").lab
+            rungs = prove.of_chapter(root, lab)
         except record.RecordError as error:
             raise ExtensionError(str(error)) from None
         rows = "".join(
