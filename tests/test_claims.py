@@ -49,8 +49,8 @@ def put(a, b):
 @pytest.mark.parametrize(
     ("a", "b", "name", "shown"),
     [
-        (9, 3, "holds", "3.0 times as many steps, 9 and 3 (on the weather)"),
-        (2, 4, "false", "0.5 times as many steps, 2 and 4 (on the weather)"),
+        (9, 3, "holds", "3.0 times as many steps, 9 and 3"),
+        (2, 4, "false", "0.5 times as many steps, 2 and 4"),
         (7, 4, "depends", "1.8 times as many steps, 7 and 4 (on the weather)"),
         (5, 4, "undecided", "1.2 times as many steps, 5 and 4"),
     ],
@@ -143,7 +143,7 @@ def test_the_courses_claims_can_all_be_judged():
     evidence = ROOT / "evidence"
     judged = {c.id: claims.judge(c, evidence) for c in claims.load(evidence / "claims.yml")}
     assert {v.name for v in judged.values()} <= set(claims.VERDICTS)
-    assert judged["results-differ"].name == "false"
+    assert judged["results-differ"].name == "depends"
     assert judged["keras-no-torch"].name == "held once"
     assert judged["papers"].name == "reported"
     assert judged["gpu-lstm"].name == "open: needs hardware"

@@ -32,6 +32,8 @@ BOUND = 1e-10
 """``bound`` in rules: the largest difference, in float64 on the CPU, that counts as none."""
 DECIDED = ("holds", "held once", "false", "depends")
 """The verdicts that a rule may give by a condition; of these, one may be true."""
+REASONED = ("held once", "depends")
+"""Verdicts that say why: since which version, or on what."""
 
 
 class ClaimError(SourceError):
@@ -165,7 +167,8 @@ def judge(claim: Claim, evidence: Path) -> Verdict:
         raise ClaimError(evidence, None, f"claim {claim.id!r}: {' and '.join(given)} at once")
     if not given:
         return Verdict("undecided", shown)
-    because = f" ({claim.rule.because})" if claim.rule.because else ""
+    reason = claim.rule.because if given[0] in REASONED else ""
+    because = f" ({reason})" if reason else ""
     return Verdict(given[0], shown + because)
 
 
@@ -202,7 +205,7 @@ def _rule(row: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> Rule:
         if verdict not in DECIDED:
             hint = did_you_mean(verdict, DECIDED)
             raise ClaimError(path, None, f"claim {row['id']}: no verdict {verdict!r}; {hint}")
-    for verdict in ("held once", "depends"):
+    for verdict in REASONED:
         if verdict in when and not given.get("because"):
             message = f"claim {row['id']}: {verdict!r} needs `because`: a version, a condition"
             raise ClaimError(path, None, message)
