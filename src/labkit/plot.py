@@ -213,6 +213,46 @@ def pictures(
     return Shown(figure, alt, [grid])
 
 
+def shaded(text: str, values: Mapping[str, ArrayLike], *, columns: int = 64) -> Shown:
+    """Write a text once for each row of values, each character on the colour of its value.
+
+    Parameters
+    ----------
+    text
+        What is written; line ends are shown as ⏎ and break the line.
+    values
+        Title to one value for each character, from -1 (blue) to 1 (red).
+    columns
+        Where long lines are broken.
+    """
+    grids = {title: np.asarray(v, float) for title, v in values.items()}
+    for title, grid in grids.items():
+        if grid.shape != (len(text),):
+            raise ValueError(f"{title}: {grid.shape} values for {len(text)} characters")
+    places, row, column = [], 0, 0
+    for letter in text:
+        places.append((row, column))
+        row, column = (
+            (row + 1, 0) if letter == "\n" or column == columns - 1 else (row, column + 1)
+        )
+    rows = places[-1][0] + 1
+    with _figure(6.8, len(grids) * (0.3 + 0.19 * rows), len(grids), 1) as (figure, axes):
+        for (title, grid), ax in zip(grids.items(), np.ravel(np.asarray(axes, object))):
+            picture = np.full((rows, columns), np.nan)
+            for place, value in zip(places, grid):
+                picture[place] = value
+            ax.imshow(picture, cmap="RdBu_r", vmin=-1.3, vmax=1.3, aspect="auto")
+            for (down, right), letter in zip(places, text):
+                shown = "⏎" if letter == "\n" else letter
+                ax.text(right, down, shown, ha="center", va="center", size=7, family="monospace")
+            ax.set_title(title, loc="left")
+            ax.axis("off")
+    alt = f"A text of {len(text)} characters, shaded by: " + "; ".join(
+        f"{title}, from {grid.min():.2f} to {grid.max():.2f}" for title, grid in grids.items()
+    )
+    return Shown(figure, alt, list(grids.values()))
+
+
 @contextmanager
 def _figure(
     width: float, height: float, rows: int = 1, columns: int = 1
