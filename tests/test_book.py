@@ -46,6 +46,7 @@ PAGES = [
     "chapters/index.html",
     "chapters/first-network.html",
     "chapters/same-experiment.html",
+    "chapters/recurrent.html",
     "chapters/scoreboard.html",
     "chapters/glossary.html",
 ]
