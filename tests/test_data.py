@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from labkit import data
@@ -99,7 +100,10 @@ def test_a_class_without_pictures(folder):
 
 
 def test_an_unknown_name():
-    with pytest.raises(DataError, match=r"'digit' is neither a dataset .known: digits. nor a"):
+    with pytest.raises(
+        DataError,
+        match=r"'digit' is neither a dataset .known: digits, cifar10, fashion-mnist. nor a",
+    ):
         data.images("digit")
 
 
@@ -166,3 +170,129 @@ def test_senseless_sizes(folder):
         data.images(folder, size=0)
     with pytest.raises(DataError, match="channels 2"):
         data.images(folder, channels=2)
+
+
+# --- archives and given splits -------------------------------------------------------------
+
+
+def packed(folder, file, kind):
+    import shutil
+
+    return shutil.make_archive(str(file), kind, folder)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
+def test_an_archive_is_read_as_the_folder_it_was_made_of(folder, tmp_path_factory, kind):
+    file = packed(folder, tmp_path_factory.mktemp("packed") / "pets", kind)
+    unpacked, archived = data.images(folder), data.images(file)
+    assert archived.classes == unpacked.classes
+    assert np.array_equal(archived.train_images, unpacked.train_images)
+    assert np.array_equal(archived.test_labels, unpacked.test_labels)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["../evil.png", "/tmp/evil.png", "a/../../evil.png"])
+def test_what_climbs_out_of_an_archive_is_refused(tmp_path, kind, name):
+    import io
+    import tarfile
+    import zipfile
+
+    file = tmp_path / "inside" / f"evil.{kind}"
+    file.parent.mkdir()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(name, b"evil")
+    else:
+        with tarfile.open(file, "w") as archive:
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            archive.addfile(info, io.BytesIO(b"evil"))
+    with pytest.raises(DataError):
+        data.images(file)
+    assert [p.name for p in tmp_path.iterdir()] == ["inside"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
+def test_a_truncated_archive(folder, tmp_path_factory, kind):
+    from pathlib import Path
+
+    file = Path(packed(folder, tmp_path_factory.mktemp("packed") / "pets", kind))
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"cut off|no archive"):
+        data.images(file)
+
+
+def test_what_is_wrong_in_an_archive_is_named(folder, tmp_path_factory):
+    (folder / "cat" / "0.png").write_bytes(b"no picture")
+    file = packed(folder, tmp_path_factory.mktemp("packed") / "pets", "zip")
+    with pytest.raises(DataError, match=r"in .*pets.zip: cat/0.png cannot be read"):
+        data.images(file)
+
+
+def test_a_folder_with_its_own_test_set(folder, tmp_path_factory):
+    import shutil
+
+    split = tmp_path_factory.mktemp("split")
+    shutil.copytree(folder, split / "train")
+    shutil.copytree(folder, split / "test")
+    (split / "test" / "cat" / "0.png").unlink()
+    pets = data.images(split)
+    assert (len(pets.train_images), len(pets.test_images)) == (10, 9)
+    shutil.rmtree(split / "test" / "cat")
+    (split / "test" / "cow").mkdir()
+    shutil.copy(folder / "cat" / "1.png", split / "test" / "cow")
+    with pytest.raises(DataError, match="train has the classes cat, dog, test cow, dog"):
+        data.images(split)
+
+
+# --- decoders ------------------------------------------------------------------------------
+
+
+def jpegs():
+    """JPEG files of several kinds, and real ones where they are on this machine."""
+    import io
+    import tarfile
+
+    rng = np.random.default_rng(0)
+    smooth = np.kron(rng.integers(0, 256, (6, 6, 3)), np.ones((7, 7, 1))).astype(np.uint8)
+    for quality in (30, 75, 95):
+        for subsampling in (0, 1, 2):
+            buffer = io.BytesIO()
+            Image.fromarray(smooth).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+            yield buffer.getvalue()
+    real = ROOT.parent / "shared" / "data" / "cifar10-images.tar.xz"
+    if real.is_file():
+        with tarfile.open(real) as tar:
+            for _, member in zip(range(300), tar, strict=False):
+                if member.name.endswith(".jpg"):
+                    yield tar.extractfile(member).read()
+
+
+def test_both_frameworks_decode_the_same_pixels():
+    """PyTorch's users decode by Pillow; TensorFlow has a decoder of its own."""
+    import io
+
+    import tensorflow as tf
+
+    differing = 0
+    for content in jpegs():
+        pillow = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        exact = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+        assert np.array_equal(exact, pillow)
+        default = tf.io.decode_jpeg(content, channels=3).numpy()
+        differing += not np.array_equal(default, pillow)
+    assert differing  # else the option would be superfluous, and this test blind
+
+
+@pytest.mark.slow
+def test_all_of_cifar10_as_jpeg():
+    """The real pictures, made JPEG files again: never to be mixed with the original."""
+    real = ROOT.parent / "shared" / "data" / "cifar10-images.tar.xz"
+    if not real.is_file():
+        pytest.skip("the real data are not on this machine")
+    found = data.images(real)
+    assert found.train_images.shape == (50_000, 32, 32, 3)
+    assert found.test_images.shape == (10_000, 32, 32, 3)
+    assert len(found.classes) == 10
+    assert (np.bincount(found.test_labels) == 1000).all()

@@ -60,3 +60,12 @@ def test_bars():
 def test_intervals():
     shown = plot.intervals({"none": (0.0, 0.5), "some": (2.0, 0.25)}, x="change")
     assert shown.alt == "Intervals of change: none +0 ± 0.5; some +2 ± 0.25"
+
+
+def test_shaded():
+    shown = plot.shaded("ab\nc", {"one": [0, 1, -1, 0.5], "two": [0, 0, 0, 0]})
+    assert shown.alt == (
+        "A text of 4 characters, shaded by: one, from -1.00 to 1.00; two, from 0.00 to 0.00"
+    )
+    with pytest.raises(ValueError, match="5 characters"):
+        plot.shaded("abcde", {"one": [0, 1]})

@@ -79,7 +79,7 @@ def _errors() -> Iterator[None]:
     except Exception as error:
         # The press may not be installed, so its errors are known by name.
         kinds = {kind.__name__ for kind in type(error).__mro__}
-        if kinds & {"SourceError", "RunError", "WriteError", "RecordError"}:
+        if kinds & {"SourceError", "RunError", "WriteError", "RecordError", "DownloadError"}:
             message = str(error)
         elif isinstance(error, OSError) and error.filename:
             message = f"{error.filename}: {error.strerror}; nothing is half-written"
@@ -132,6 +132,41 @@ def doctor() -> None:
     out.print(table)
     if not usable:
         err.print("[red]error:[/] neither framework is installed; the table says how to get one")
+        raise typer.Exit(1)
+
+
+@command
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of datasets, such as cifar10; all if none.")
+    ] = None,
+) -> None:
+    """Load datasets ahead of a class, into a cache that all users of this machine share.
+
+    Only labs with a graphics card need them; without one, every chapter runs on data that came
+    with its libraries. Exit code 1 when a file could not be loaded; the others are loaded still.
+    """
+    from labkit import downloads
+
+    unknown = set(names or ()) - set(downloads.KNOWN)
+    if unknown:
+        known = ", ".join(downloads.KNOWN)
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: unknown; known are {known}")
+    failed = False
+    for name in names or downloads.KNOWN:
+        dataset = downloads.KNOWN[name]
+        for file in dataset.files:
+            size = f"{file.size / 2**20:.1f} MiB"
+            try:
+                state = "there" if downloads.there(file) else "loaded"
+                downloads.get(dataset, file)
+                out.print(f"{name}: {file.name}, {size}, {state}")
+            except downloads.DownloadError as error:
+                failed = True
+                err.print("[red]error:[/] ", end="")
+                err.print(str(error), markup=False, soft_wrap=True)
+    out.print(f"the cache is {downloads.folder()}", soft_wrap=True)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -1,10 +1,20 @@
 """Pictures and text as NumPy arrays, channels last; offline where a library brings them."""
 
-from dataclasses import dataclass
+import gzip
+import io
+import lzma
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from labkit import downloads
 
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
 
@@ -33,12 +43,14 @@ def images(
 ) -> Images:
     """Load labelled pictures by name, or from a folder with one sub-folder a class.
 
-    One fifth is kept for testing, chosen by a seeded shuffle.
+    A dataset comes with its own test set, and so does a folder that holds ``train`` and ``test``.
+    Otherwise one fifth is kept for testing, chosen by a seeded shuffle.
 
     Parameters
     ----------
     source
-        ``"digits"``, or a folder of your own.
+        ``"digits"``; ``"cifar10"`` or ``"fashion-mnist"``, which are downloaded once; or a folder
+        of your own, or an archive (.zip, .tar, .tar.gz, .tar.xz) of one.
     size
         Side in pixels of the square to which a folder's pictures are scaled, whatever their own
         shape. Without it they must all have one size.
@@ -51,9 +63,14 @@ def images(
     ------
     DataError
         When the name is unknown, or the folder or a file in it cannot be used.
+    labkit.downloads.DownloadError
+        When a dataset cannot be loaded.
 
     Notes
     -----
+    Pictures of a folder are decoded by Pillow. ``tf.io.decode_jpeg`` gives the same pixels if told
+    ``dct_method="INTEGER_ACCURATE"``; by its default it differs by some grey levels.
+
     ``"digits"`` are 1797 handwritten digits of 8×8 pixels that come with scikit-learn: the test
     set of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
     Learning Repository, 1998, https://doi.org/10.24432/C50P49. 1440 are to learn from.
@@ -64,13 +81,20 @@ def images(
         if size not in (None, 8) or channels not in (None, 1):
             raise DataError("digits are 8×8 pixels with one channel; leave size and channels out")
         return _digits(seed)
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
+    if source in _DOWNLOADED:
+        if size is not None or channels is not None:
+            raise DataError(f"{source} has one size; leave size and channels out")
+        return _DOWNLOADED[str(source)]()
+    path = Path(source).expanduser()
+    if path.is_file():
+        return _archive(path, size, channels, seed)
+    if not path.is_dir():
+        known = ", ".join(["digits", *_DOWNLOADED])
         raise DataError(
-            f"{str(source)!r} is neither a dataset (known: digits) nor a folder here; "
+            f"{str(source)!r} is neither a dataset (known: {known}) nor a folder here; "
             f"a folder needs one sub-folder for each class"
         )
-    return _folder(folder, size, channels, seed)
+    return _folder(path, size, channels, seed)
 
 
 def text(source: str | Path) -> str:
@@ -80,22 +104,31 @@ def text(source: str | Path) -> str:
     ----------
     source
         ``"python-docs"``, the prose of Python's language reference, which every CPython carries
-        in ``pydoc_data.topics``; or the path of a text file.
+        in ``pydoc_data.topics``; ``"tiny-shakespeare"``, 1.1 million characters of his plays,
+        downloaded once; or the path of a text file.
 
     Raises
     ------
     DataError
         When the name is unknown, or the file is empty or no UTF-8 text.
+    labkit.downloads.DownloadError
+        When the text cannot be loaded.
     """
     if source == "python-docs":
         from pydoc_data.topics import topics
 
         return "\n".join(topics.values())
+    if source == "tiny-shakespeare":
+        (file,) = downloads.read(downloads.KNOWN["tiny-shakespeare"])
+        return file.decode()
     path = Path(source).expanduser()
     if not path.is_file():
-        raise DataError(f"{str(source)!r} is neither a text (known: python-docs) nor a file here")
+        raise DataError(
+            f"{str(source)!r} is neither a text (known: python-docs, tiny-shakespeare) "
+            "nor a file here"
+        )
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text"
@@ -114,6 +147,88 @@ def _digits(seed: int) -> Images:
     return _split("digits", classes, bunch.images[..., None] / 16, bunch.target, 1440, seed)
 
 
+def _cifar10() -> Images:
+    """Read CIFAR-10's binary version: a label, then 32×32 red, green and blue values."""
+    (archive,) = downloads.read(downloads.KNOWN["cifar10"])
+    parts: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            if (opened := tar.extractfile(member)) is not None:
+                parts[Path(member.name).name] = opened.read()
+    classes = tuple(parts["batches.meta.txt"].decode().split())
+    train = b"".join(parts[f"data_batch_{n}.bin"] for n in range(1, 6))
+    return Images("cifar10", classes, *_records(train), *_records(parts["test_batch.bin"]))
+
+
+def _records(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    rows = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    pictures = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(pictures, np.float64) / 255, rows[:, 0].astype(np.int64)
+
+
+def _fashion_mnist() -> Images:
+    files = downloads.read(downloads.KNOWN["fashion-mnist"])
+    train, train_labels, test, test_labels = (_idx(gzip.decompress(file)) for file in files)
+    classes = "T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot"
+    return Images(
+        "fashion-mnist",
+        tuple(classes.split(",")),
+        train[..., None] / 255,
+        train_labels.astype(np.int64),
+        test[..., None] / 255,
+        test_labels.astype(np.int64),
+    )
+
+
+def _idx(content: bytes) -> NDArray[np.uint8]:
+    """Read MNIST's format: two zeros, the type, the number of axes, their lengths, the values."""
+    axes = content[3]
+    shape = np.frombuffer(content, ">i4", axes, 4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+_DOWNLOADED: dict[str, Callable[[], Images]] = {
+    "cifar10": _cifar10,
+    "fashion-mnist": _fashion_mnist,
+}
+
+
+def _archive(file: Path, size: int | None, channels: int | None, seed: int) -> Images:
+    """Unpack an archive for as long as its pictures are read."""
+    with tempfile.TemporaryDirectory(prefix="labkit-") as scratch:
+        inside = Path(scratch)
+        _unpack(file, inside)
+        # Many archives hold one folder, which holds everything.
+        while len(found := [p for p in inside.iterdir() if p.name[0] != "."]) == 1:
+            if not found[0].is_dir():
+                break
+            inside = found[0]
+        try:
+            return replace(_folder(inside, size, channels, seed), name=file.name)
+        except DataError as error:
+            # The folder is gone when the message is read.
+            raise DataError(f"in {file}: {str(error).replace(scratch + '/', '')}") from error
+
+
+def _unpack(file: Path, target: Path) -> None:
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for name in archive.namelist():
+                    if not (target / name).resolve().is_relative_to(target.resolve()):
+                        raise DataError(f"{file}: {name!r} would be written outside; not unpacked")
+                archive.extractall(target)
+            return
+        with tarfile.open(file) as tar:
+            tar.extractall(target, filter="data")
+    except tarfile.FilterError as error:
+        raise DataError(f"{file}: {error}; not unpacked") from error
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(
+            f"{file} is no archive of pictures, or is cut off ({error}); load or pack it again"
+        ) from error
+
+
 def _split(
     name: str,
     classes: tuple[str, ...],
@@ -129,6 +244,23 @@ def _split(
 
 
 def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> Images:
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        classes, x, y = _labelled(folder / "train", size, channels)
+        others, x_test, y_test = _labelled(folder / "test", size or x.shape[1], x.shape[3])
+        if others != classes:
+            raise DataError(
+                f"{folder}: train has the classes {', '.join(classes)}, test {', '.join(others)}"
+            )
+        order = np.random.default_rng(seed).permutation(len(x))
+        return Images(folder.name, classes, x[order], y[order], x_test, y_test)
+    classes, x, y = _labelled(folder, size, channels)
+    return _split(folder.name, classes, x, y, len(x) - max(1, round(len(x) / 5)), seed)
+
+
+def _labelled(
+    folder: Path, size: int | None, channels: int | None
+) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.int64]]:
+    """Read a folder with one sub-folder a class: the classes, pictures and labels."""
     classes = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] != ".")
     if len(classes) < 2:
         found = f"only {classes[0]!r}" if classes else "none"
@@ -155,8 +287,7 @@ def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> 
                 )
             pictures.append(picture)
             labels.append(label)
-    train = len(pictures) - max(1, round(len(pictures) / 5))
-    return _split(folder.name, tuple(classes), np.stack(pictures), np.array(labels), train, seed)
+    return tuple(classes), np.stack(pictures), np.array(labels, np.int64)
 
 
 def _picture(file: Path, size: int | None, channels: int | None) -> NDArray[np.float64]:

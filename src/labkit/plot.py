@@ -232,17 +232,17 @@ def shaded(text: str, values: Mapping[str, ArrayLike], *, columns: int = 64) -> 
     places, row, column = [], 0, 0
     for letter in text:
         places.append((row, column))
-        row, column = (
-            (row + 1, 0) if letter == "\n" or column == columns - 1 else (row, column + 1)
-        )
+        row, column = (row + 1, 0) if letter == "\n" or column == columns - 1 else (row, column + 1)
     rows = places[-1][0] + 1
     with _figure(6.8, len(grids) * (0.3 + 0.19 * rows), len(grids), 1) as (figure, axes):
-        for (title, grid), ax in zip(grids.items(), np.ravel(np.asarray(axes, object))):
+        for (title, grid), ax in zip(
+            grids.items(), np.ravel(np.asarray(axes, object)), strict=True
+        ):
             picture = np.full((rows, columns), np.nan)
-            for place, value in zip(places, grid):
+            for place, value in zip(places, grid, strict=True):
                 picture[place] = value
             ax.imshow(picture, cmap="RdBu_r", vmin=-1.3, vmax=1.3, aspect="auto")
-            for (down, right), letter in zip(places, text):
+            for (down, right), letter in zip(places, text, strict=True):
                 shown = "⏎" if letter == "\n" else letter
                 ax.text(right, down, shown, ha="center", va="center", size=7, family="monospace")
             ax.set_title(title, loc="left")

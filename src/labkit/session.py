@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from labkit import ladder, record
 from labkit.files import WriteError
 
+T = TypeVar("T")
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 PACKAGES = {"pytorch": ("torch",), "tensorflow": ("tensorflow", "keras")}
 SEED = 0
@@ -42,6 +43,10 @@ class Session:
     seed: int
     scratch: Path
     """A folder for the lab's files, deleted when Python ends."""
+
+    def choose(self, *, cpu: T, gpu: T) -> T:
+        """Return the one of two that is for this lab's profile."""
+        return gpu if self.profile == "gpu" else cpu
 
     def record(
         self,

@@ -1,0 +1,229 @@
+"""Downloads, from a server on the loopback address, and what is done with bad ones."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from typer.testing import CliRunner
+
+from labkit import cli, data, downloads
+
+SHARED = ROOT.parent / "shared" / "data"
+
+
+class Server:
+    """Serves what stands in `files`, and counts what is asked for."""
+
+    def __init__(self):
+        outer = self
+        self.files, self.asked, self.failing, self.slow = {}, [], 0, 0.0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked.append(self.path)
+                time.sleep(outer.slow)
+                content = outer.files.get(self.path.strip("/"))
+                if outer.failing:
+                    outer.failing -= 1
+                    content = None
+                self.send_response(200 if content is not None else 503)
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def log_message(self, *arguments):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.http.serve_forever)
+        self.thread.start()
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.http.server_port}/{name}"
+
+    def dataset(self, name, files, chapters=("recurrent",)):
+        """Serve `files`, name to bytes, as a dataset."""
+        self.files |= files
+        described = tuple(
+            downloads.File(n, self.url(n), hashlib.sha256(c).hexdigest(), len(c))
+            for n, c in files.items()
+        )
+        return downloads.Dataset(name, described, chapters)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: sleep(seconds / 50))
+    served = Server()
+    yield served
+    served.http.shutdown()
+    served.thread.join()
+    served.http.server_close()
+
+
+def left(folder):
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+
+
+def test_a_file_is_loaded_once_and_may_be_read_by_all(server):
+    dataset = server.dataset("poem", {"poem.txt": b"To be, or not to be"})
+    for _ in range(2):
+        assert downloads.read(dataset) == [b"To be, or not to be"]
+    assert len(server.asked) == 1
+    assert downloads.folder().joinpath("poem.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failing_server_is_tried_again(server):
+    dataset = server.dataset("poem", {"poem.txt": b"again"})
+    server.failing = downloads.RETRIES
+    assert downloads.read(dataset) == [b"again"]
+    assert len(server.asked) == downloads.RETRIES + 1
+
+
+def test_other_bytes_are_refused_and_removed(server):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    server.files["poem.txt"] = b"wrong"
+    with pytest.raises(downloads.DownloadError, match=r"poem\.txt could not be loaded from http"):
+        downloads.read(dataset)
+    assert left(downloads.folder()) == []
+
+
+def test_a_damaged_file_in_the_cache_is_loaded_again(server):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    downloads.folder().mkdir()
+    (downloads.folder() / "poem.txt").write_bytes(b"wrong")
+    assert downloads.read(dataset) == [b"right"]
+
+
+def test_without_a_network_the_message_says_what_to_do(server):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    server.http.shutdown()
+    server.http.server_close()
+    with pytest.raises(downloads.DownloadError) as caught:
+        downloads.read(dataset)
+    message = str(caught.value)
+    assert server.url("poem.txt") in message
+    assert f"into {downloads.folder()} under the name poem.txt" in message
+    assert "Only the gpu profile of recurrent needs poem" in message
+    assert "LABKIT_PROFILE=cpu" in message
+    # Put there by hand, it is taken.
+    (downloads.folder() / "poem.txt").write_bytes(b"right")
+    assert downloads.read(dataset) == [b"right"]
+
+
+def test_thirty_processes_load_a_file_once(server):
+    dataset = server.dataset("poem", {"poem.txt": b"right" * 1000})
+    server.slow = 5.0  # the test's clock runs fifty times faster: 0.1 s
+    code = (
+        f"from labkit import downloads; from labkit.downloads import Dataset, File; "
+        f"print(len(downloads.read({dataset!r})[0]))"
+    )
+    environment = {**os.environ, "LABKIT_DATA": str(downloads.folder())}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        )
+        for _ in range(30)
+    ]
+    for process in started:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err.decode()
+        assert out.split() == [b"5000"]
+    assert server.asked == ["/poem.txt"]
+
+
+def test_a_shared_folder_that_cannot_be_written_gives_way(monkeypatch, tmp_path):
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert downloads.folder() == downloads.Path(downloads.platformdirs.user_cache_dir("labkit"))
+
+
+def test_fetch_loads_all_and_says_sizes(server, monkeypatch):
+    good = server.dataset("good", {"good.bin": b"g" * 2**20})
+    bad = server.dataset("bad", {"bad.bin": b"b"}, chapters=())
+    server.files["bad.bin"] = b"not b"
+    monkeypatch.setattr(downloads, "KNOWN", {"bad": bad, "good": good})
+    result = CliRunner().invoke(cli.app, ["fetch"])
+    assert result.exit_code == 1
+    assert "good: good.bin, 1.0 MiB, loaded" in result.output
+    assert "No chapter needs bad." in result.output
+    assert "good.bin, 1.0 MiB, there" in CliRunner().invoke(cli.app, ["fetch", "good"]).output
+    assert CliRunner().invoke(cli.app, ["fetch", "golden"]).exit_code == 2
+
+
+# --- the formats ---------------------------------------------------------------------------
+
+
+def tar(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_cifar10_is_read_as_its_authors_wrote_it(server, monkeypatch):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (60, 3, 32, 32), dtype=np.uint8)
+    labels = rng.integers(0, 10, 60, dtype=np.uint8)
+    rows = np.concatenate([labels[:, None], pixels.reshape(60, -1)], axis=1)
+    names = [f"data_batch_{n}.bin" for n in range(1, 6)] + ["test_batch.bin"]
+    inside = {
+        f"cifar-10-batches-bin/{name}": part.tobytes()
+        for name, part in zip(names, np.split(rows, 6), strict=True)
+    }
+    inside["cifar-10-batches-bin/batches.meta.txt"] = b"\n".join(b"c%d" % n for n in range(10))
+    dataset = server.dataset("cifar10", {"c.tar.gz": tar(inside)})
+    monkeypatch.setitem(downloads.KNOWN, "cifar10", dataset)
+    found = data.images("cifar10")
+    assert found.train_images.shape == (50, 32, 32, 3)
+    assert np.array_equal(found.train_images[7] * 255, pixels[7].transpose(1, 2, 0))
+    assert np.array_equal(found.test_labels, labels[50:])
+    assert found.classes[9] == "c9"
+    with pytest.raises(data.DataError, match="has one size"):
+        data.images("cifar10", size=16)
+
+
+def test_fashion_mnist_is_read_as_its_authors_wrote_it(server, monkeypatch):
+    def idx(values):
+        head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+        return gzip.compress(head + values.tobytes())
+
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (9, 28, 28), dtype=np.uint8)
+    labels = rng.integers(0, 10, 9, dtype=np.uint8)
+    files = {"a": idx(pictures), "b": idx(labels), "c": idx(pictures[:3]), "d": idx(labels[:3])}
+    monkeypatch.setitem(downloads.KNOWN, "fashion-mnist", server.dataset("fashion-mnist", files))
+    found = data.images("fashion-mnist")
+    assert np.array_equal(found.train_images[..., 0] * 255, pictures)
+    assert np.array_equal(found.test_labels, labels[:3])
+    assert len(found.classes) == 10
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real data are not on this machine")
+def test_the_real_tiny_shakespeare(server, monkeypatch):
+    known = downloads.KNOWN["tiny-shakespeare"]
+    content = (SHARED / "tinyshakespeare.txt").read_bytes()
+    served = server.dataset("tiny-shakespeare", {known.files[0].name: content})
+    assert served.files[0].sha256 == known.files[0].sha256
+    assert served.files[0].size == known.files[0].size
+    monkeypatch.setitem(downloads.KNOWN, "tiny-shakespeare", served)
+    plays = data.text("tiny-shakespeare")
+    assert len(plays) == 1_115_394
+    assert plays.startswith("First Citizen:")
