@@ -6,7 +6,7 @@ Importing it imports no deep learning framework, and works where none is install
 
 from importlib.metadata import version
 
-from labkit import data, exercise, measure, plot, record, twins
+from labkit import data, exercise, ladder, launch, measure, plot, record, twins
 from labkit.session import MissingFrameworkError, Session, start
 
 __version__ = version("labkit")
@@ -15,6 +15,8 @@ __all__ = [
     "Session",
     "data",
     "exercise",
+    "ladder",
+    "launch",
     "measure",
     "plot",
     "record",

@@ -6,6 +6,8 @@ changed figure fails the test. The same text is what a screen reader reads.
 
 import hashlib
 import io
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -251,6 +253,67 @@ def shaded(text: str, values: Mapping[str, ArrayLike], *, columns: int = 64) -> 
         f"{title}, from {grid.min():.2f} to {grid.max():.2f}" for title, grid in grids.items()
     )
     return Shown(figure, alt, list(grids.values()))
+
+
+class Drawing:
+    """A finished graph, as vector graphics; a notebook shows it when it ends a cell."""
+
+    def __init__(self, svg: str | None, alt: str, data: str) -> None:
+        self.alt, self.svg = alt, svg
+        self.digest = hashlib.sha256(data.encode()).hexdigest()[:8]
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        plain = f"[{self.alt} (data {self.digest})]"
+        if self.svg is None:
+            hint = "graphviz draws it: apt install graphviz, or brew install graphviz"
+            return {"text/plain": f"{plain}\n{hint}"}, {}
+        return {"image/svg+xml": self.svg, "text/plain": plain}, {
+            "image/svg+xml": {"alt": self.alt}
+        }
+
+
+def graph(
+    nodes: Mapping[str, str], edges: Sequence[tuple[str, str]], *, what: str, across: bool = False
+) -> Drawing:
+    """Draw a graph by graphviz; without graphviz, say how to get it.
+
+    Parameters
+    ----------
+    nodes
+        Name to label.
+    edges
+        Pairs of names, from and to.
+    what
+        What the graph is, for the text alternative.
+    across
+        Whether it runs from left to right rather than from the top down.
+    """
+    quoted = {name: f'"n{number}"' for number, name in enumerate(nodes)}
+    lines = [f'{quoted[name]} [label="{label}"]' for name, label in nodes.items()]
+    lines += [f"{quoted[a]} -> {quoted[b]}" for a, b in edges]
+    direction = "LR" if across else "TB"
+    dot = f"""digraph {{
+        rankdir={direction} bgcolor=white nodesep=0.2 ranksep=0.25
+        node [shape=box style=rounded fontname="sans-serif" fontsize=11 height=0.3]
+        edge [arrowsize=0.6 color="{COLORS["other"]}"]
+        {"; ".join(lines)}
+    }}"""
+    names = ", ".join(label.replace("\\n", " ") for label in nodes.values())
+    alt = f"Graph of {what}, {len(nodes)} nodes and {len(edges)} edges: {names}"
+    return Drawing(_draw(dot), alt, dot)
+
+
+def _draw(dot: str) -> str | None:
+    program = shutil.which("dot")
+    if program is None:
+        return None
+    done = subprocess.run(
+        [program, "-Tsvg"], input=dot, capture_output=True, text=True, check=True, timeout=60
+    )
+    # From <svg> on: what stands before names the graphviz that drew it.
+    return done.stdout[done.stdout.index("<svg") :]
 
 
 @contextmanager
