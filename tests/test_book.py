@@ -47,6 +47,7 @@ PAGES = [
     "chapters/first-network.html",
     "chapters/same-experiment.html",
     "chapters/recurrent.html",
+    "chapters/graphs.html",
     "chapters/scoreboard.html",
     "chapters/glossary.html",
 ]
