@@ -69,3 +69,18 @@ def test_shaded():
     )
     with pytest.raises(ValueError, match="5 characters"):
         plot.shaded("abcde", {"one": [0, 1]})
+
+
+def test_graphs_are_drawn(monkeypatch):
+    nodes, edges = {"a": "Mul", "b": "Sin"}, [("a", "b")]
+    drawn = plot.graph(nodes, edges, what="two")
+    assert drawn.alt == "Graph of two, 2 nodes and 1 edges: Mul, Sin"
+    data, metadata = drawn._repr_mimebundle_()
+    if drawn.svg:  # graphviz is there
+        assert data["image/svg+xml"].startswith("<svg")
+        assert metadata["image/svg+xml"]["alt"] == drawn.alt
+    monkeypatch.setattr(plot.shutil, "which", lambda name: None)
+    without, _ = plot.graph(nodes, edges, what="two")._repr_mimebundle_()
+    assert without["text/plain"].startswith(data["text/plain"])
+    assert "apt install graphviz" in without["text/plain"]
+    assert plot.graph(nodes, [("b", "a")], what="two").digest != drawn.digest
