@@ -59,7 +59,7 @@ def nbval(notebooks, report=None, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "LABKIT_PROFILE": "cpu", **environment},
+        env={**os.environ, "LABKIT_PROFILE": "cpu", "LABKIT_QUICK": "1", **environment},
     )
 
 
@@ -345,7 +345,12 @@ def run_with(path, own, line, replacement, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "LABKIT_PROFILE": "cpu", "LABKIT_RECORDS": str(tmp_path)},
+        env={
+            **os.environ,
+            "LABKIT_PROFILE": "cpu",
+            "LABKIT_QUICK": "1",
+            "LABKIT_RECORDS": str(tmp_path),
+        },
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -36,3 +36,10 @@ def test_rate_is_count_by_seconds():
     got = measure.rate(lambda: time.sleep(0.01), 100, repeats=3)
     assert 1000 < got.median <= 10_000
     assert got.unit == "examples/s"
+
+
+def test_a_quick_run_takes_one_reading(monkeypatch):
+    monkeypatch.setenv("LABKIT_QUICK", "1")
+    calls = []
+    found = measure.seconds(lambda: calls.append(1), repeats=9, warmup=4)
+    assert len(calls) == found.repeats == 1

@@ -83,7 +83,7 @@ def call(
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **_one_thread(), **(environment or {})},
         )
         try:
             out, err = process.communicate(timeout=seconds)
@@ -94,6 +94,17 @@ def call(
         if process.returncode:
             raise LaunchError(f"{function.__name__} failed in its process:\n{err[-3000:]}")
         return Done(json.loads(result.read_text()), out, err)
+
+
+def _one_thread() -> dict[str, str]:
+    """Return what keeps frameworks to one thread in a quick run, which stands beside other work.
+
+    Two threads on a busy processor are many times slower than one.
+    """
+    if not os.environ.get("LABKIT_QUICK"):
+        return {}
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, "1")
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:
