@@ -163,7 +163,7 @@ class Site:
             return {}
         found = {}
         for key, entry in parse_file(str(file)).entries.items():
-            names = [" ".join(p.last_names) for p in entry.persons.get("author", [])]
+            names = [" ".join(p.last_names).strip("{}") for p in entry.persons.get("author", [])]
             who = names[0] if names else str(entry.fields.get("title", key))
             who += f" and {names[1]}" if len(names) == 2 else " et al." if len(names) > 2 else ""
             doi, url = entry.fields.get("doi"), entry.fields.get("url")
