@@ -82,7 +82,7 @@ def test_myst_becomes_markdown(source, wanted, site):
         ("Words.\n\n```{tabs}\nx\n```", 12, "unknown directive {tabs}"),
         ("```{nott}\nx\n```", 10, "did you mean 'note'?"),
         ("Words\n{trem}`loss`", 11, "unknown role {trem}; did you mean 'term'?"),
-        ("{term}`lost`", 10, "no term 'lost'; did you mean 'loss'?"),
+        ("{term}`losss`", 10, "no term 'losss'; did you mean 'loss'?"),
         ("{cite}`lecun1989`", 10, "no cite 'lecun1989'; did you mean 'lecun1998'?"),
         ("{doc}`glosary`", 10, "no doc 'chapters/glosary'; did you mean 'chapters/glossary'?"),
         ("{ref}`nowhere`", 10, "no ref 'nowhere'"),

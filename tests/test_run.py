@@ -94,7 +94,7 @@ def test_what_a_notebook_uses_of_labkit_is_found():
     always = {"session", "record", "files", "measure", "ladder", "twins", "layouts"}
     assert names("1 + 1") == always
     assert names("labkit.plot.curves(x)") == always | {"plot"}
-    assert names("from labkit import data, exercise") == always | {"data", "exercise"}
+    assert names("from labkit import data, exercise") == always | {"data", "downloads", "exercise"}
 
 
 def test_a_failure_names_its_place_and_leaves_the_old_notebook(course):
