@@ -392,7 +392,8 @@ class TwinLadder(SphinxDirective):
             for r in rungs
         )
         table = (
-            '<div class="twin-ladder" tabindex="0"><table class="table"><caption>The ladder of this chapter. '
+            '<div class="twin-ladder" tabindex="0"><table class="table">'
+            "<caption>The ladder of this chapter. "
             f"Bound: {prove.BOUND:g}. Compute it again: <code>labkit prove {self.arguments[0]}"
             "</code></caption><thead><tr><th scope='col'>Rung</th><th scope='col'>Verdict</th>"
             "<th scope='col'>Largest difference</th><th scope='col'>Compared</th></tr></thead>"
