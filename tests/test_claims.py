@@ -130,6 +130,19 @@ def test_a_spread_that_covers_the_bound_leaves_it_undecided(evidence):
         assert judge(evidence, timed).name == name
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "name"), [(1.0, 2.0, "holds"), (2.0, 1.0, "false"), (1.0, 1.3, "undecided")]
+)
+def test_faster_means_that_the_spreads_do_not_touch(evidence, a, b, name):
+    timed = CLAIM.replace("exact.steps", "measured.took").replace("a / b", "a['median']")
+    timed = timed.replace("holds: number > 2", "holds: faster(a, b)").replace("{a} and {b}", "")
+    timed = timed.replace('"false": number < 1', '"false": faster(b, a)')
+    timed = timed.replace("        depends: number > 1.5 and number <= 2\n", "")
+    for framework, median in (("pytorch", a), ("tensorflow", b)):
+        record.write("lab", framework, measured={"took": Measurement(median, 0.4, 5, "s")})
+    assert judge(evidence, timed).name == name
+
+
 def test_another_machines_record(evidence):
     put(9, 3)
     record.write("lab", "pytorch", exact={"steps": 1})
