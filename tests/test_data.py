@@ -223,6 +223,19 @@ def test_a_truncated_archive(folder, tmp_path_factory, kind):
         data.images(file)
 
 
+def test_what_macos_packs_beside_the_pictures_is_left_out(folder, tmp_path_factory):
+    import zipfile
+
+    target = tmp_path_factory.mktemp("packed")
+    file = target / "pets.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for picture in folder.rglob("*.png"):
+            inside = f"pets/{picture.relative_to(folder)}"
+            archive.write(picture, inside)
+            archive.writestr(f"__MACOSX/{inside}", b"notes")
+    assert data.images(file).classes == ("cat", "dog")
+
+
 def test_what_is_wrong_in_an_archive_is_named(folder, tmp_path_factory):
     (folder / "cat" / "0.png").write_bytes(b"no picture")
     file = packed(folder, tmp_path_factory.mktemp("packed") / "pets", "zip")

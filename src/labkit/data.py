@@ -214,10 +214,12 @@ def _unpack(file: Path, target: Path) -> None:
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
-                for name in archive.namelist():
+                # macOS packs its own notes beside the pictures.
+                names = [n for n in archive.namelist() if not n.startswith("__MACOSX/")]
+                for name in names:
                     if not (target / name).resolve().is_relative_to(target.resolve()):
                         raise DataError(f"{file}: {name!r} would be written outside; not unpacked")
-                archive.extractall(target)
+                archive.extractall(target, names)
             return
         with tarfile.open(file) as tar:
             tar.extractall(target, filter="data")

@@ -75,7 +75,7 @@ def climb(
 
 
 def first_difference(
-    first: dict[str, Any], second: dict[str, Any], bound: float = 1e-10
+    first: dict[str, Any], second: dict[str, Any], bound: float = twins.BOUND
 ) -> str | None:
     """Name the first rung at which two networks, as `climb` noted them, differ; None for none."""
     for name in ("parameters", "sensitivity", "outputs", "gradients", "modes"):

@@ -51,7 +51,7 @@ def call(
 
     The process gets the function's own source and nothing else of the notebook: the function
     imports what it needs. Frameworks start there with their default settings, whatever was set
-    here.
+    here; in a quick run (see `labkit.measure`), with one thread.
 
     Parameters
     ----------

@@ -274,9 +274,7 @@ class Drawing:
         }
 
 
-def graph(
-    nodes: Mapping[str, str], edges: Sequence[tuple[str, str]], *, what: str, across: bool = False
-) -> Drawing:
+def graph(nodes: Mapping[str, str], edges: Sequence[tuple[str, str]], *, what: str) -> Drawing:
     """Draw a graph by graphviz; without graphviz, say how to get it.
 
     Parameters
@@ -287,15 +285,12 @@ def graph(
         Pairs of names, from and to.
     what
         What the graph is, for the text alternative.
-    across
-        Whether it runs from left to right rather than from the top down.
     """
     quoted = {name: f'"n{number}"' for number, name in enumerate(nodes)}
     lines = [f'{quoted[name]} [label="{label}"]' for name, label in nodes.items()]
     lines += [f"{quoted[a]} -> {quoted[b]}" for a, b in edges]
-    direction = "LR" if across else "TB"
     dot = f"""digraph {{
-        rankdir={direction} bgcolor=white nodesep=0.2 ranksep=0.25
+        rankdir=TB bgcolor=white nodesep=0.2 ranksep=0.25
         node [shape=box style=rounded fontname="sans-serif" fontsize=11 height=0.3]
         edge [arrowsize=0.6 color="{COLORS["other"]}"]
         {"; ".join(lines)}

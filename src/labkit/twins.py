@@ -13,6 +13,8 @@ from labkit.layouts import UnknownLayerError, parts
 
 __all__ = ["UnknownLayerError", "batches", "compare", "first_weights", "set_weights", "weights"]
 
+BOUND = 1e-10
+"""The largest difference, in float64 on the CPU, that counts as none."""
 Weights = dict[str, NDArray[np.floating]]
 
 

@@ -28,8 +28,8 @@ VERDICTS = {
     "open: needs hardware": "no record yet, and it takes hardware that was not to be had",
 }
 """What each verdict means."""
-BOUND = 1e-10
-"""``bound`` in rules: the largest difference, in float64 on the CPU, that counts as none."""
+BOUND = twins.BOUND
+"""``bound`` in rules."""
 DECIDED = ("holds", "held once", "false", "depends")
 """The verdicts that a rule may give by a condition; of these, one may be true."""
 REASONED = ("held once", "depends")
