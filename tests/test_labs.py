@@ -333,7 +333,7 @@ def test_forced_runs_leave_no_difference(tmp_path):
 # --- a reader's own data -------------------------------------------------------------------
 
 
-def run_with(path, own, line, replacement, tmp_path):
+def run_with(path, own, line, replacement, tmp_path, **environment):
     """Run a notebook's code in a process of its own, with one line of it replaced."""
     code = "\n".join(c.source for c in code_cells(path))
     assert line in code
@@ -350,6 +350,7 @@ def run_with(path, own, line, replacement, tmp_path):
             "LABKIT_PROFILE": "cpu",
             "LABKIT_QUICK": "1",
             "LABKIT_RECORDS": str(tmp_path),
+            **environment,
         },
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -391,3 +392,19 @@ def test_the_reader_reads_a_text_of_ones_own(tmp_path, framework):
         tmp_path,
     )
     assert "over the lazy dog, again" in said.split("temperature 0.5")[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_without_graphviz_and_a_compiler_the_notebook_goes_on(tmp_path):
+    said = run_with(
+        weave.notebook_path(ROOT, "graphs", "pytorch"),
+        tmp_path,
+        "import labkit",
+        "import labkit",
+        tmp_path,
+        PATH=str(Path(sys.executable).parent),
+    )
+    assert "for want of a compiler: apt install g++" in said
+    assert "This needs a compiler, as above." in said
+    assert not re.search(r"^(CNN|loop) +compiled", said, re.MULTILINE)

@@ -67,3 +67,12 @@ def looks_around():
 def test_nothing_of_this_process_goes_along():
     with pytest.raises(launch.LaunchError, match="'OF_THIS_PROCESS' is not defined"):
         launch.call(looks_around)
+
+
+def test_the_compiler_is_the_one_that_torch_calls(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert launch.compiler() is None
+    own = tmp_path / "own-compiler"
+    own.touch(0o755)
+    monkeypatch.setenv("CXX", str(own))
+    assert launch.compiler() == str(own)

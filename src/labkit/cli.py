@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from labkit import session
+from labkit import launch, session
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,7 +114,7 @@ def doctor() -> None:
             title = f"{session.FRAMEWORKS[framework]} devices"
             _row(table, works, title, devices, f"reinstall {', '.join(packages)}")
     tools = {
-        "C++ compiler": (("g++", "clang++"), "apt install g++, or xcode-select --install"),
+        "C++ compiler": ((launch.compiler() or "",), launch.GET_COMPILER),
         "graphviz": (("dot",), "apt install graphviz, or brew install graphviz"),
         "Chromium": (
             ("chromium", "chromium-browser", "google-chrome"),

@@ -7,6 +7,7 @@ has to leave the notebook's process.
 import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,19 @@ def call(
         if process.returncode:
             raise LaunchError(f"{function.__name__} failed in its process:\n{err[-3000:]}")
         return Done(json.loads(result.read_text()), out, err)
+
+
+GET_COMPILER = "apt install g++; on a Mac, xcode-select --install"
+"""How to get a C++ compiler."""
+
+
+def compiler() -> str | None:
+    """Return the path of the C++ compiler that ``torch.compile`` calls, None without one.
+
+    Source: ``torch._inductor.config.cpp.cxx``.
+    """
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return shutil.which(os.environ.get("CXX", usual))
 
 
 def _one_thread() -> dict[str, str]:
