@@ -46,7 +46,7 @@ def main():
         one_core = ["taskset", "-c", "0"] if sys.platform == "linux" else []
         for framework in ("pytorch", "tensorflow"):
             took = timed([*one_core, labkit, "run", "--force", "--framework", framework], clone)
-            say(f"all {framework} notebooks, in turn, on one core", f"{took:.0f} s", "60 s each")
+            say(f"all {framework} notebooks, in turn, on one core", f"{took:.0f} s", "90 s each")
 
         ratios = []
         for _ in range(3):

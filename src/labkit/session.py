@@ -106,6 +106,7 @@ def start(chapter: str, framework: str) -> Session:
     for package in PACKAGES[framework]:
         _demand(package)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # PyTorch's profiler
     random.seed(SEED)
     np.random.seed(SEED)
     begin = _start_torch if framework == "pytorch" else _start_tensorflow
