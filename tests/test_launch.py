@@ -1,3 +1,4 @@
+import functools
 import os
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ def wait(file):
     import sys
     import time
 
+    print("waiting", file=sys.stderr, flush=True)
     # A child of the child: it must not be left behind either.
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     with open(file, "w") as opened:
@@ -42,15 +44,33 @@ def test_a_failure_says_what_was_said():
         launch.call(fail)
 
 
-def test_a_lambda_is_refused():
+@pytest.mark.parametrize("function", [lambda: 1, functools.partial(add, 1), abs])
+def test_what_has_no_def_is_refused(function):
     with pytest.raises(launch.LaunchError, match="write it with `def`"):
-        launch.call(lambda: 1)
+        launch.call(function)
+
+
+def test_much_can_be_handed_over():
+    """More than the system takes on a command line."""
+    long = "a" * 500_000
+    assert launch.call(add, long, "b").value[0] == long + "b"
+
+
+def leave():
+    import sys
+
+    sys.exit(0)
+
+
+def test_a_function_that_ends_its_process_is_told():
+    with pytest.raises(launch.LaunchError, match="leave failed in its process"):
+        launch.call(leave)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
 def test_what_takes_too_long_is_stopped_with_all_that_it_started(tmp_path):
     file = tmp_path / "pid"
-    with pytest.raises(launch.LaunchError, match="wait took longer than 3 s"):
+    with pytest.raises(launch.LaunchError, match=r"wait took longer than 3 s:\nwaiting"):
         launch.call(wait, str(file), seconds=3)
     time.sleep(0.5)
     status = Path("/proc", file.read_text(), "status")

@@ -1,5 +1,9 @@
+import io
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from labkit import plot
 
@@ -74,7 +78,7 @@ def test_shaded():
 def test_graphs_are_drawn(monkeypatch):
     nodes, edges = {"a": "Mul", "b": "Sin"}, [("a", "b")]
     drawn = plot.graph(nodes, edges, what="two")
-    assert drawn.alt == "Graph of two, 2 nodes and 1 edges: Mul, Sin"
+    assert drawn.alt == "Graph of two, 2 nodes and 1 edges: Mul to Sin"
     data, metadata = drawn._repr_mimebundle_()
     if drawn.svg:  # graphviz is there
         assert data["image/svg+xml"].startswith("<svg")
@@ -84,3 +88,23 @@ def test_graphs_are_drawn(monkeypatch):
     assert without["text/plain"].startswith(data["text/plain"])
     assert "apt install graphviz" in without["text/plain"]
     assert plot.graph(nodes, [("b", "a")], what="two").digest != drawn.digest
+
+
+def test_a_line_under_another_is_seen():
+    shown = plot.curves({"under": [1.0, 2, 2, 2], "over": [1.0, 2, 2, 2]})
+    picture = Image.open(io.BytesIO(shown._repr_mimebundle_()[0]["image/png"])).convert("RGB")
+    # The middle, where no legend is: matplotlib's first two colours.
+    middle = picture.crop((picture.width * 2 // 5, 0, picture.width * 3 // 5, picture.height))
+    assert {(31, 119, 180), (255, 127, 14)} <= {color for _, color in middle.getcolors(1 << 20)}
+
+
+def test_labels_of_graphs_may_hold_quotes():
+    drawn = plot.graph({"a": 'say "x"'}, [], what="one")
+    assert drawn.alt.endswith(': say "x"')
+    if shutil.which("dot"):
+        assert "say &quot;x&quot;" in drawn.svg
+
+
+def test_an_edge_to_nowhere_is_named():
+    with pytest.raises(ValueError, match=r"the edge \('a', 'b'\) has no node 'b'"):
+        plot.graph({"a": "Mul"}, [("a", "b")], what="two")

@@ -37,7 +37,7 @@ class Done:
 _SCRIPT = """\
 import json, pathlib, sys
 {source}
-value = {name}(*json.loads(sys.argv[1]))
+value = {name}(*json.loads(pathlib.Path(sys.argv[1]).read_text()))
 pathlib.Path(sys.argv[2]).write_text(json.dumps(value))
 """
 
@@ -70,13 +70,14 @@ def call(
     LaunchError
         When the process fails or takes too long.
     """
-    source = textwrap.dedent(inspect.getsource(function))
+    source = textwrap.dedent(inspect.getsource(function)) if inspect.isfunction(function) else ""
     if not source.startswith("def "):
-        raise LaunchError(f"{function.__name__}: write it with `def`, without decorators")
+        raise LaunchError(f"{function!r} cannot be run: write it with `def`, without decorators")
     with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
-        script, result = Path(folder, "script.py"), Path(folder, "result.json")
+        script, given, result = (Path(folder, n) for n in ("script.py", "given", "value"))
         script.write_text(_SCRIPT.format(source=source, name=function.__name__))
-        command = [sys.executable, str(script), json.dumps(arguments), str(result)]
+        given.write_text(json.dumps(arguments))
+        command = [sys.executable, str(script), str(given), str(result)]
         # A group of its own: what the process starts is stopped with it.
         process = subprocess.Popen(
             command,
@@ -89,10 +90,12 @@ def call(
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired as error:
-            raise LaunchError(f"{function.__name__} took longer than {seconds:g} s") from error
+            said = (error.stderr or b"").decode(errors="replace")[-3000:]
+            message = f"{function.__name__} took longer than {seconds:g} s:\n{said}"
+            raise LaunchError(message) from error
         finally:
             _stop(process)
-        if process.returncode:
+        if process.returncode or not result.exists():
             raise LaunchError(f"{function.__name__} failed in its process:\n{err[-3000:]}")
         return Done(json.loads(result.read_text()), out, err)
 
