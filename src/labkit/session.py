@@ -111,6 +111,8 @@ def start(chapter: str, framework: str) -> Session:
     np.random.seed(SEED)
     begin = _start_torch if framework == "pytorch" else _start_tensorflow
     profile, device, threads = begin()
+    if profile == "cpu":  # processes of their own, which a lab starts, see no GPU either
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     # The object lives as long as the process; its finalizer removes the folder.
     folder = tempfile.TemporaryDirectory(prefix=f"labkit-{chapter}-")
     _scratch.append(folder)
