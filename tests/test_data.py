@@ -1,3 +1,13 @@
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -5,6 +15,9 @@ from PIL import Image
 
 from labkit import data
 from labkit.data import DataError
+
+# CIFAR-10's pictures made JPEG files again: never to be mixed with the original, hence their name.
+REAL = ROOT.parent / "shared" / "data" / "cifar10-images.tar.xz"
 
 
 @pytest.fixture
@@ -70,6 +83,30 @@ def test_pictures_of_other_sizes_need_a_size(folder):
     assert data.images(folder, size=8).train_images.shape[1:] == (8, 8, 1)
 
 
+def test_pictures_that_are_not_square_stay_as_they_are(tmp_path):
+    for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("L", (14, 12)).save(tmp_path / name / "0.png")
+    pets = data.images(tmp_path)
+    assert pets.train_images.shape == pets.test_images.shape == (2, 12, 14, 1)
+    # Test pictures of another size are not scaled unasked either.
+    for name in ("cat", "dog"):
+        Image.new("L", (12, 12)).save(tmp_path / "test" / name / "0.png")
+    with pytest.raises(DataError, match=r"test/cat/0\.png has shape \(12, 12, 1\).*pass size="):
+        data.images(tmp_path)
+    assert data.images(tmp_path, size=8).test_images.shape == (2, 8, 8, 1)
+
+
+@pytest.mark.parametrize("name", ["5.tif", "5.TIFF", "5.heic"])
+def test_pictures_of_kinds_that_are_not_read_are_named(folder, name):
+    for other in ("Thumbs.db", ".DS_Store", "notes.txt", "._5.tif"):
+        (folder / "dog" / other).write_bytes(b"no picture")
+    assert len(data.images(folder).train_images) == 8
+    (folder / "dog" / name).write_bytes(b"a picture")
+    with pytest.raises(DataError, match=rf"dog/{name} is a picture .* PNG or JPEG"):
+        data.images(folder)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"", "is empty"), (b"no picture", "cannot be read"), (b"\x89PNG\r\n\x1a\n12", "cannot be")],
@@ -125,6 +162,12 @@ def test_text_files(tmp_path):
     file.write_bytes("Größe".encode("latin-1"))
     with pytest.raises(DataError, match="byte 2 is not UTF-8"):
         data.text(file)
+    mark = b"\xef\xbb\xbf"
+    file.write_bytes(mark + "Größe".encode("latin-1"))
+    with pytest.raises(DataError, match="byte 5 is not UTF-8"):
+        data.text(file)
+    file.write_bytes(mark + "Größe".encode())
+    assert data.text(file) == "Größe"
     file.write_text(" \n")
     with pytest.raises(DataError, match="is empty"):
         data.text(file)
@@ -176,55 +219,158 @@ def test_senseless_sizes(folder):
 
 
 def packed(folder, file, kind):
-    import shutil
 
     return shutil.make_archive(str(file), kind, folder)
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
+COMPRESS = {"tar": bytes, "gztar": gzip.compress, "bztar": bz2.compress, "xztar": lzma.compress}
+DAMAGED = r"pets[.a-z0-9]* is cut off or damaged"
+
+
+@pytest.mark.parametrize("kind", ["zip", *COMPRESS])
 def test_an_archive_is_read_as_the_folder_it_was_made_of(folder, tmp_path_factory, kind):
     file = packed(folder, tmp_path_factory.mktemp("packed") / "pets", kind)
     unpacked, archived = data.images(folder), data.images(file)
+    assert archived.name == "pets"
     assert archived.classes == unpacked.classes
     assert np.array_equal(archived.train_images, unpacked.train_images)
     assert np.array_equal(archived.test_labels, unpacked.test_labels)
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-@pytest.mark.parametrize("name", ["../evil.png", "/tmp/evil.png", "a/../../evil.png"])
-def test_what_climbs_out_of_an_archive_is_refused(tmp_path, kind, name):
-    import io
-    import tarfile
-    import zipfile
-
-    file = tmp_path / "inside" / f"evil.{kind}"
-    file.parent.mkdir()
-    if kind == "zip":
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(name, b"evil")
-    else:
-        with tarfile.open(file, "w") as archive:
-            info = tarfile.TarInfo(name)
-            info.size = 4
-            archive.addfile(info, io.BytesIO(b"evil"))
-    with pytest.raises(DataError):
+def test_one_folder_and_a_readme_are_packed(folder, tmp_path_factory):
+    outer = tmp_path_factory.mktemp("outer")
+    shutil.copytree(folder, outer / "pets")
+    (outer / "README.txt").write_text("Our pets.")
+    file = packed(outer, tmp_path_factory.mktemp("packed") / "pets", "zip")
+    assert data.images(file).classes == ("cat", "dog")
+    # The temporary folder is gone when the message is read, so it is not named.
+    shutil.rmtree(outer / "pets" / "dog")
+    file = packed(outer, tmp_path_factory.mktemp("packed") / "pets", "zip")
+    with pytest.raises(DataError, match=r"in .*pets\.zip: pets needs .* it has only 'cat'"):
         data.images(file)
-    assert [p.name for p in tmp_path.iterdir()] == ["inside"]
+    shutil.rmtree(outer / "pets")
+    file = packed(outer, tmp_path_factory.mktemp("packed") / "pets", "zip")
+    with pytest.raises(DataError, match=r"in .*pets\.zip: the archive needs .* it has none"):
+        data.images(file)
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
-def test_a_truncated_archive(folder, tmp_path_factory, kind):
-    from pathlib import Path
+def archive(file, kind, members):
+    """Pack `members`: pairs of a name and contents, or of a name and a special file's kind."""
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as made:
+            for name, content in members:
+                made.writestr(name, content)
+        return
+    with tarfile.open(file, "w") as made:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                info.size = len(content)
+                made.addfile(info, io.BytesIO(content))
+            else:
+                info.type, info.linkname = content
+                made.addfile(info)
 
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["../evil.png", "{root}/evil.png", "a/../../evil.png"])
+def test_what_climbs_out_of_an_archive_is_refused(tmp_path, monkeypatch, kind, name):
+    file = tmp_path / f"evil.{kind}"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where one climbs out to
+    archive(file, kind, [(name.format(root=tmp_path), b"evil")])
+    with pytest.raises(DataError, match=rf"evil\.{kind}: '.*evil\.png' would be written outside"):
+        data.images(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (tarfile.SYMTYPE, "../../outside.png"),
+        (tarfile.SYMTYPE, "/etc/passwd"),
+        (tarfile.LNKTYPE, "../outside.png"),
+        (tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_links_to_outside_and_pipes_are_refused(tmp_path, monkeypatch, content):
+    file = tmp_path / "evil.tar"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    archive(file, "tar", [("cat/0.png", content)])
+    with pytest.raises(DataError, match=r"evil\.tar: 'cat/0\.png' is a link .*not unpacked") as e:
+        data.images(file)
+    assert "labkit-" not in str(e.value)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["cat", "cat/0.png"], r"(Not a directory|File exists): cat"),
+        (["cat/" + "0" * 300], "File name too long: cat/000"),
+    ],
+)
+def test_what_the_system_refuses_to_unpack_is_named(tmp_path, kind, names, reason):
+    file = tmp_path / f"pets.{kind}"
+    archive(file, kind, [(name, b"pet") for name in names])
+    with pytest.raises(DataError, match=rf"pets\.{kind} cannot be unpacked here \({reason}"):
+        data.images(file)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [(6, 1, r"\d\.png.* is encrypted"), (8, 9, "compression method is not supported")],
+)
+def test_passwords_and_strange_compressions_are_named(
+    folder, tmp_path_factory, field, value, reason
+):
+    file = Path(packed(folder, tmp_path_factory.mktemp("packed") / "pets", "zip"))
+    content = bytearray(file.read_bytes())
+    # The fields stand in a file's own header and, two bytes later, in the archive's list.
+    for header, offset in ((b"PK\3\4", field), (b"PK\1\2", field + 2)):
+        at = content.find(header)
+        while at >= 0:
+            content[at + offset] = value
+            at = content.find(header, at + 1)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=rf"pets\.zip cannot be unpacked .*{reason}.*pack it again"):
+        data.images(file)
+
+
+@pytest.mark.parametrize("kind", ["zip", *COMPRESS])
+def test_an_archive_cut_off_anywhere_is_refused(folder, tmp_path_factory, kind):
     file = Path(packed(folder, tmp_path_factory.mktemp("packed") / "pets", kind))
     content = file.read_bytes()
-    file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=r"cut off|no archive"):
+    end = len(content)
+    if kind == "tar":  # the padding behind the archive's end may be missing
+        with tarfile.open(file) as tar:
+            end = -(-len(content.rstrip(b"\0")) // 512) * 512 + 1024
+            assert tar.getmembers()[-1].offset_data < end - 1024
+        file.write_bytes(content[:end])
         data.images(file)
+    for cut in [*range(0, end, 512), end - 1]:
+        file.write_bytes(content[:cut])
+        with pytest.raises(DataError, match=DAMAGED):
+            data.images(file)
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_a_damaged_header_is_not_taken_for_the_end(folder, tmp_path_factory, kind):
+    file = Path(packed(folder, tmp_path_factory.mktemp("packed") / "pets", "tar"))
+    with tarfile.open(file) as tar:
+        headers = [member.offset for member in tar]
+    content = file.read_bytes()
+    assert len(headers) > 10
+    for header in headers:
+        for place in (0, 105, 130):  # in the name, the mode, the size
+            damaged = bytearray(content)
+            damaged[header + place] ^= 4
+            file.write_bytes(COMPRESS[kind](damaged))
+            with pytest.raises(DataError, match=DAMAGED):
+                data.images(file)
 
 
 def test_what_macos_packs_beside_the_pictures_is_left_out(folder, tmp_path_factory):
-    import zipfile
 
     target = tmp_path_factory.mktemp("packed")
     file = target / "pets.zip"
@@ -243,8 +389,20 @@ def test_what_is_wrong_in_an_archive_is_named(folder, tmp_path_factory):
         data.images(file)
 
 
+def test_own_pictures_never_bear_a_datasets_name(folder, tmp_path_factory, monkeypatch):
+    """CIFAR-10 made JPEG files again, in a folder `cifar10`, must not pass for the original."""
+    place = tmp_path_factory.mktemp("place")
+    for name in ("cifar10", "pets"):
+        shutil.copytree(folder, place / name)
+        packed(folder, place / name, "xztar")
+    names = ("cifar10", "cifar10.tar.xz", "pets", "pets.tar.xz")
+    named = [data.images(place / name).name for name in names]
+    assert named == ["cifar10-own", "cifar10-own", "pets", "pets"]
+    monkeypatch.chdir(place / "pets")
+    assert data.images(".").name == "pets"
+
+
 def test_a_folder_with_its_own_test_set(folder, tmp_path_factory):
-    import shutil
 
     split = tmp_path_factory.mktemp("split")
     shutil.copytree(folder, split / "train")
@@ -264,8 +422,6 @@ def test_a_folder_with_its_own_test_set(folder, tmp_path_factory):
 
 def jpegs():
     """JPEG files of several kinds, and real ones where they are on this machine."""
-    import io
-    import tarfile
 
     rng = np.random.default_rng(0)
     smooth = np.kron(rng.integers(0, 256, (6, 6, 3)), np.ones((7, 7, 1))).astype(np.uint8)
@@ -274,9 +430,8 @@ def jpegs():
             buffer = io.BytesIO()
             Image.fromarray(smooth).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
             yield buffer.getvalue()
-    real = ROOT.parent / "shared" / "data" / "cifar10-images.tar.xz"
-    if real.is_file():
-        with tarfile.open(real) as tar:
+    if REAL.is_file():
+        with tarfile.open(REAL) as tar:
             for _, member in zip(range(300), tar, strict=False):
                 if member.name.endswith(".jpg"):
                     yield tar.extractfile(member).read()
@@ -284,7 +439,6 @@ def jpegs():
 
 def test_both_frameworks_decode_the_same_pixels():
     """PyTorch's users decode by Pillow; TensorFlow has a decoder of its own."""
-    import io
 
     import tensorflow as tf
 
@@ -298,13 +452,36 @@ def test_both_frameworks_decode_the_same_pixels():
     assert differing  # else the option would be superfluous, and this test blind
 
 
+needs_real = pytest.mark.skipif(
+    not REAL.is_file(), reason="the real pictures are not on this machine"
+)
+
+
+@needs_real
+def test_some_of_cifar10_as_jpeg(tmp_path):
+    pictures = tmp_path / "cifar10-jpeg"
+    with tarfile.open(REAL) as tar:
+        for number, member in zip(range(2500), tar, strict=False):
+            if member.isreg() and number % 10 == 0:
+                inside = member.name.removeprefix("test/")
+                tar.extract(member.replace(name=inside), pictures, filter="data")
+    found = data.images(pictures)
+    assert found.name == "cifar10-jpeg"
+    assert len(found.train_images) + len(found.test_images) > 200
+    assert found.train_images.shape[1:] == (32, 32, 3)
+    assert found.classes[:2] == ("airplane", "automobile")
+    # Skies are brighter than streets.
+    means = found.train_images.mean(axis=(1, 2, 3))
+    assert means[found.train_labels == 0].mean() > means[found.train_labels == 1].mean()
+
+
+@needs_real
 @pytest.mark.slow
-def test_all_of_cifar10_as_jpeg():
-    """The real pictures, made JPEG files again: never to be mixed with the original."""
-    real = ROOT.parent / "shared" / "data" / "cifar10-images.tar.xz"
-    if not real.is_file():
-        pytest.skip("the real data are not on this machine")
-    found = data.images(real)
+def test_all_of_cifar10_as_jpeg(tmp_path):
+    link = tmp_path / "cifar10-jpeg.tar.xz"
+    link.symlink_to(REAL)
+    found = data.images(link)
+    assert found.name == "cifar10-jpeg"
     assert found.train_images.shape == (50_000, 32, 32, 3)
     assert found.test_images.shape == (10_000, 32, 32, 3)
     assert len(found.classes) == 10

@@ -1,15 +1,20 @@
 """Downloads, from a server on the loopback address, and what is done with bad ones."""
 
+import errno
 import gzip
 import hashlib
 import http.server
 import io
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +69,7 @@ class Server:
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(downloads.platformdirs, "user_cache_dir", lambda _: str(tmp_path / "own"))
     monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: sleep(seconds / 50))
     served = Server()
     yield served
@@ -74,6 +80,17 @@ def server(tmp_path, monkeypatch):
 
 def left(folder):
     return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+
+
+def look_before(monkeypatch, owner, name, look):
+    """Call `look` with a function's arguments before each of its calls."""
+    real = getattr(owner, name)
+
+    def call(*arguments, **options):
+        look(*arguments)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, call)
 
 
 def test_a_file_is_loaded_once_and_may_be_read_by_all(server):
@@ -97,6 +114,50 @@ def test_other_bytes_are_refused_and_removed(server):
     with pytest.raises(downloads.DownloadError, match=r"poem\.txt could not be loaded from http"):
         downloads.read(dataset)
     assert left(downloads.folder()) == []
+    assert len(server.asked) == 1  # they would be wrong again
+
+
+def test_a_full_disk_is_named(server, monkeypatch):
+    import pooch
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
+    with pytest.raises(downloads.DownloadError, match=r"disk of .*cache is full.*LABKIT_DATA") as e:
+        downloads.read(dataset)
+    assert "by hand" not in str(e.value)
+
+
+def test_a_file_may_be_read_by_all_as_soon_as_it_is_there(server, monkeypatch):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    appeared = []
+
+    def look(source, target):
+        if Path(target) == downloads.folder() / "poem.txt":
+            appeared.append(stat.S_IMODE(os.stat(source).st_mode))
+
+    look_before(monkeypatch, os, "rename", look)
+    look_before(monkeypatch, os, "replace", look)
+    downloads.read(dataset)
+    assert appeared == [0o644]
+
+
+def test_what_a_killed_download_has_left_is_removed(server):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    server.slow = 50.0  # the test's clock runs fifty times faster
+    code = f"from labkit.downloads import *; read({dataset!r})"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while not server.asked:
+        assert process.poll() is None
+        time.sleep(0.5)
+    process.kill()
+    process.wait()
+    assert [name[:10] for name in left(downloads.folder())] == [".poem.txt."]
+    server.slow = 0.0
+    assert downloads.read(dataset) == [b"right"]
+    assert left(downloads.folder()) == ["poem.txt"]
 
 
 def test_a_damaged_file_in_the_cache_is_loaded_again(server):
@@ -146,10 +207,145 @@ def test_thirty_processes_load_a_file_once(server):
     assert server.asked == ["/poem.txt"]
 
 
-def test_a_shared_folder_that_cannot_be_written_gives_way(monkeypatch, tmp_path):
-    monkeypatch.delenv("LABKIT_DATA", raising=False)
+# --- several users -------------------------------------------------------------------------
+
+
+def test_a_shared_folder_that_cannot_be_written_gives_way(server, monkeypatch, tmp_path):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    monkeypatch.delenv("LABKIT_DATA")
+    monkeypatch.setattr(downloads, "SHARED", tmp_path / "shared")
+    assert downloads.folder() == tmp_path / "shared"
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o1777
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert downloads.folder() == downloads.Path(downloads.platformdirs.user_cache_dir("labkit"))
+    assert downloads.folder() == tmp_path / "own"
+    # What an administrator has put there is used all the same.
+    (tmp_path / "shared" / "poem.txt").write_bytes(b"right")
+    assert downloads.there(dataset.files[0])
+    assert downloads.read(dataset) == [b"right"]
+    assert not server.asked
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_lock_may_be_taken_by_all_as_soon_as_it_is_there(tmp_path, monkeypatch, links):
+    fcntl = pytest.importorskip("fcntl")
+    lock = tmp_path / ".poem.txt.lock"
+    seen = []
+
+    def look(*_):
+        if lock.exists():
+            seen.append(stat.S_IMODE(lock.stat().st_mode))
+
+    look_before(monkeypatch, os, "fchmod", look)
+    look_before(monkeypatch, fcntl, "flock", look)
+    if not links:  # some file systems have none: there it is a moment later
+
+        def fail(*_):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        look_before(monkeypatch, os, "link", fail)
+    umask = os.umask(0o077)
+    try:
+        with downloads._lock(tmp_path / "poem.txt"):
+            assert left(tmp_path) == []
+    finally:
+        os.umask(umask)
+    assert seen[-1] == 0o666
+    assert set(seen) == {0o666} or not links
+
+
+def test_fetch_goes_on_after_a_file_that_cannot_be_read(server, monkeypatch, tmp_path):
+    closed = server.dataset("closed", {"closed.bin": b"c"})
+    good = server.dataset("good", {"good.bin": b"g"})
+    monkeypatch.setattr(downloads, "KNOWN", {"closed": closed, "good": good})
+    downloads.folder().mkdir()
+    file = downloads.folder() / "closed.bin"
+    file.write_bytes(b"c")
+
+    def deny(path, *_):
+        if path == file:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    look_before(monkeypatch, Path, "open", deny)
+    look_before(monkeypatch, Path, "unlink", deny)
+    with pytest.warns(UserWarning, match=r"closed\.bin cannot be used, and .*own.* chmod a\+r"):
+        result = CliRunner().invoke(cli.app, ["fetch"])
+    assert result.exit_code == 0, result.output
+    assert f"closed: closed.bin, 0.0 MiB, loaded in {tmp_path / 'own'}\n" in result.output
+    assert "good: good.bin, 0.0 MiB, loaded\n" in result.output
+
+
+def start_as(user, code, folder):
+    """Start a Python that becomes another user when all is imported: root's may lie in his home."""
+    head = f"""
+import encodings.idna, os, filelock, pooch, requests, tqdm
+from labkit import downloads
+from labkit.downloads import Dataset, File
+os.setgroups([])
+os.setgid({user})
+os.setuid({user})
+"""
+    environment = {
+        **os.environ,
+        "LABKIT_DATA": str(folder / "shared"),
+        "XDG_CACHE_HOME": str(folder / str(user)),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", head + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+
+
+@pytest.fixture
+def machine():
+    """A folder as /var/tmp/labkit is, and homes of two users; pytest's own is closed to them."""
+    if not hasattr(os, "geteuid") or os.geteuid():
+        pytest.skip("only root may become other users")
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    (folder / "shared").mkdir()
+    (folder / "shared").chmod(0o1777)
+    for user in (65534, 12345):
+        (folder / str(user)).mkdir()
+        os.chown(folder / str(user), user, user)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_users_wait_for_each_other(server, machine):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    server.slow = 5.0
+    code = f"print(downloads.read({dataset!r}))"
+    started = [start_as(user, code, machine) for user in (65534, 12345) * 4]
+    for process in started:
+        out, err = process.communicate(timeout=300)
+        assert out == "[b'right']\n", err
+    assert server.asked == ["/poem.txt"]
+    assert left(machine / "shared") == ["poem.txt"]
+
+
+@pytest.mark.parametrize(("content", "mode"), [(b"right", 0o600), (b"wrong", 0o644)])
+def test_a_file_in_the_way_gives_way_to_a_cache_of_ones_own(server, machine, content, mode):
+    dataset = server.dataset("poem", {"poem.txt": b"right"})
+    file = machine / "shared" / "poem.txt"
+    file.write_bytes(content)
+    file.chmod(mode)
+    for _ in range(2):
+        process = start_as(12345, f"print(downloads.read({dataset!r}))", machine)
+        out, err = process.communicate(timeout=300)
+        assert out == "[b'right']\n", err
+        assert f"{file} cannot be used, and {machine}/12345/labkit/poem.txt is used" in err
+        assert f"chmod a+r {file}" in err
+    assert server.asked == ["/poem.txt"]
+    assert file.read_bytes() == content
+    # Without a place of their own, the mend is told.
+    (machine / "65534").chmod(0o700)
+    os.chown(machine / "65534", 0, 0)
+    _, err = start_as(65534, f"downloads.read({dataset!r})", machine).communicate(timeout=300)
+    assert "DownloadError: poem.txt could not be loaded" in err
+    assert "Set LABKIT_DATA to a folder where you may read and write." in err
 
 
 def test_fetch_loads_all_and_says_sizes(server, monkeypatch):

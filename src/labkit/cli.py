@@ -159,8 +159,9 @@ def fetch(
             size = f"{file.size / 2**20:.1f} MiB"
             try:
                 state = "there" if downloads.there(file) else "loaded"
-                downloads.get(dataset, file)
-                out.print(f"{name}: {file.name}, {size}, {state}")
+                path = downloads.get(dataset, file)
+                elsewhere = "" if path.parent == downloads.folder() else f" in {path.parent}"
+                out.print(f"{name}: {file.name}, {size}, {state}{elsewhere}", soft_wrap=True)
             except downloads.DownloadError as error:
                 failed = True
                 err.print("[red]error:[/] ", end="")

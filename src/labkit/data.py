@@ -2,13 +2,13 @@
 
 import gzip
 import io
-import lzma
+import os
+import re
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from labkit import downloads
 
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
+OTHER_PICTURES = {".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".dng"}
+"""Not read, but hardly meant to be left out."""
 
 
 class DataError(ValueError):
@@ -50,7 +52,7 @@ def images(
     ----------
     source
         ``"digits"``; ``"cifar10"`` or ``"fashion-mnist"``, which are downloaded once; or a folder
-        of your own, or an archive (.zip, .tar, .tar.gz, .tar.xz) of one.
+        of your own, or an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz) of one.
     size
         Side in pixels of the square to which a folder's pictures are scaled, whatever their own
         shape. Without it they must all have one size.
@@ -70,6 +72,9 @@ def images(
     -----
     Pictures of a folder are decoded by Pillow. ``tf.io.decode_jpeg`` gives the same pixels if told
     ``dct_method="INTEGER_ACCURATE"``; by its default it differs by some grey levels.
+
+    Pictures of your own bear the name of their folder or archive; where that is a dataset's name,
+    ``-own`` is added.
 
     ``"digits"`` are 1797 handwritten digits of 8×8 pixels that come with scikit-learn: the test
     set of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
@@ -94,7 +99,7 @@ def images(
             f"{str(source)!r} is neither a dataset (known: {known}) nor a folder here; "
             f"a folder needs one sub-folder for each class"
         )
-    return _folder(path, size, channels, seed)
+    return _folder(path, _own_name(path), size, channels, seed)
 
 
 def text(source: str | Path) -> str:
@@ -128,7 +133,8 @@ def text(source: str | Path) -> str:
             "nor a file here"
         )
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        # Not decoded as utf-8-sig, which counts bytes from behind the byte order mark.
+        content = path.read_text(encoding="utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text"
@@ -193,21 +199,32 @@ _DOWNLOADED: dict[str, Callable[[], Images]] = {
 }
 
 
+def _own_name(path: Path) -> str:
+    """Name pictures after their folder or archive, but never as a dataset is named.
+
+    CIFAR-10 made JPEG files again, in a folder ``cifar10``, must not pass for the original.
+    """
+    name = re.sub(r"\.(zip|tgz|tar(\.\w+)?)$", "", Path(os.path.abspath(path)).name)
+    return f"{name}-own" if name.lower() in {"digits", *_DOWNLOADED} else name
+
+
 def _archive(file: Path, size: int | None, channels: int | None, seed: int) -> Images:
     """Unpack an archive for as long as its pictures are read."""
     with tempfile.TemporaryDirectory(prefix="labkit-") as scratch:
-        inside = Path(scratch)
-        _unpack(file, inside)
-        # Many archives hold one folder, which holds everything.
-        while len(found := [p for p in inside.iterdir() if p.name[0] != "."]) == 1:
-            if not found[0].is_dir():
-                break
-            inside = found[0]
+        root = inside = Path(scratch).resolve()
+        _unpack(file, root)
         try:
-            return replace(_folder(inside, size, channels, seed), name=file.name)
+            # Many archives hold one folder, which holds everything but a README.
+            while len(found := _subfolders(inside)) == 1 and _subfolders(found[0]):
+                inside = found[0]
+            return _folder(inside, _own_name(file), size, channels, seed)
         except DataError as error:
-            # The folder is gone when the message is read.
-            raise DataError(f"in {file}: {str(error).replace(scratch + '/', '')}") from error
+            raise DataError(f"in {file}: {_without(root, str(error))}") from error
+
+
+def _without(root: Path, message: str) -> str:
+    """Take a folder out of a message: it is gone when the message is read."""
+    return message.replace(f"{root}{os.sep}", "").replace(str(root), "the archive")
 
 
 def _unpack(file: Path, target: Path) -> None:
@@ -217,18 +234,63 @@ def _unpack(file: Path, target: Path) -> None:
                 # macOS packs its own notes beside the pictures.
                 names = [n for n in archive.namelist() if not n.startswith("__MACOSX/")]
                 for name in names:
-                    if not (target / name).resolve().is_relative_to(target.resolve()):
-                        raise DataError(f"{file}: {name!r} would be written outside; not unpacked")
+                    _demand_inside(file, name, target)
                 archive.extractall(target, names)
             return
+
+        def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+            _demand_inside(file, member.name, target)  # "data" would take /x for x
+            return tarfile.data_filter(member, folder)
+
         with tarfile.open(file) as tar:
-            tar.extractall(target, filter="data")
+            tar.extractall(target, filter=inside)
+            _demand_end(tar)
+    except DataError:
+        raise
     except tarfile.FilterError as error:
-        raise DataError(f"{file}: {error}; not unpacked") from error
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise DataError(
-            f"{file} is no archive of pictures, or is cut off ({error}); load or pack it again"
+            f"{file}: {error.tarinfo.name!r} is a link that leads outside, or neither file nor "
+            f"folder; not unpacked; pack it again without that"
         ) from error
+    except RuntimeError as error:  # a password, or a compression that Python does not know
+        raise DataError(
+            f"{file} cannot be unpacked ({error}); pack it again as .zip, without a password"
+        ) from error
+    except Exception as error:  # damaged ones raise many kinds
+        # With a number it is the system's; gzip and bz2 raise it, too.
+        if isinstance(error, OSError) and error.errno:
+            reason = ": ".join(str(part) for part in (error.strerror, error.filename) if part)
+            raise DataError(
+                f"{file} cannot be unpacked here ({_without(target, reason)}); unpack it "
+                f"yourself, mend that, and give the folder"
+            ) from error
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(
+            f"{file} is cut off or damaged, or no archive at all ({reason}); load or pack it again"
+        ) from error
+
+
+def _demand_inside(file: Path, name: str, target: Path) -> None:
+    if not (target / name).resolve().is_relative_to(target):
+        raise DataError(
+            f"{file}: {name!r} would be written outside; not unpacked; pack it again without that"
+        )
+
+
+def _demand_end(tar: tarfile.TarFile) -> None:
+    """Demand the mark that ends an archive, two blocks of zeros, with only zeros behind it.
+
+    tarfile takes a damaged header for the end, and does without the mark.
+    """
+    stream, zeros = tar.fileobj, 0
+    assert stream is not None
+    stream.seek(tar.offset)
+    while chunk := stream.read(2**20):
+        if chunk.strip(b"\0"):
+            raise tarfile.ReadError(f"no header at byte {tar.offset}, nor the archive's end")
+        zeros += len(chunk)
+    if zeros < 2 * tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("the mark at the archive's end is missing")
 
 
 def _split(
@@ -245,25 +307,36 @@ def _split(
     return Images(name, classes, x[:train], y[:train], x[train:], y[train:])
 
 
-def _folder(folder: Path, size: int | None, channels: int | None, seed: int) -> Images:
+def _folder(folder: Path, name: str, size: int | None, channels: int | None, seed: int) -> Images:
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         classes, x, y = _labelled(folder / "train", size, channels)
-        others, x_test, y_test = _labelled(folder / "test", size or x.shape[1], x.shape[3])
+        others, x_test, y_test = _labelled(folder / "test", size, x.shape[3], x.shape[1:])
         if others != classes:
             raise DataError(
                 f"{folder}: train has the classes {', '.join(classes)}, test {', '.join(others)}"
             )
         order = np.random.default_rng(seed).permutation(len(x))
-        return Images(folder.name, classes, x[order], y[order], x_test, y_test)
+        return Images(name, classes, x[order], y[order], x_test, y_test)
     classes, x, y = _labelled(folder, size, channels)
-    return _split(folder.name, classes, x, y, len(x) - max(1, round(len(x) / 5)), seed)
+    return _split(name, classes, x, y, len(x) - max(1, round(len(x) / 5)), seed)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    found = (d for d in folder.iterdir() if d.is_dir() and d.name[0] != ".")
+    return sorted(found, key=lambda d: d.name)
 
 
 def _labelled(
-    folder: Path, size: int | None, channels: int | None
+    folder: Path,
+    size: int | None,
+    channels: int | None,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.int64]]:
-    """Read a folder with one sub-folder a class: the classes, pictures and labels."""
-    classes = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] != ".")
+    """Read a folder with one sub-folder a class: the classes, pictures and labels.
+
+    All pictures must have one shape: the one given, or else the first picture's.
+    """
+    classes = tuple(d.name for d in _subfolders(folder))
     if len(classes) < 2:
         found = f"only {classes[0]!r}" if classes else "none"
         raise DataError(
@@ -272,24 +345,36 @@ def _labelled(
     pictures: list[NDArray[np.float64]] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        inside = (p for p in (folder / name).iterdir() if p.name[0] != ".")
-        files = sorted(p for p in inside if p.suffix.lower() in PICTURES)
-        if not files:
-            raise DataError(
-                f"{folder / name} holds no picture ({', '.join(sorted(PICTURES))}); "
-                f"add some or remove the folder"
-            )
-        for file in files:
+        for file in _files(folder / name):
             picture = _picture(file, size, channels)
-            channels = picture.shape[-1]
-            if pictures and picture.shape != pictures[0].shape:
+            shape = shape or picture.shape
+            channels = shape[-1]
+            if picture.shape != shape:
                 raise DataError(
-                    f"{file} has shape {picture.shape}, the ones before it {pictures[0].shape}; "
+                    f"{file} has shape {picture.shape}, the ones before it {shape}; "
                     f"pass size= (and channels=) to make them alike"
                 )
             pictures.append(picture)
             labels.append(label)
-    return tuple(classes), np.stack(pictures), np.array(labels, np.int64)
+    return classes, np.stack(pictures), np.array(labels, np.int64)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return a class's pictures; pictures of other kinds are refused, other files passed over."""
+    inside = sorted(p for p in folder.iterdir() if p.name[0] != ".")
+    for file in inside:
+        if file.suffix.lower() in OTHER_PICTURES:
+            raise DataError(
+                f"{file} is a picture of a kind that is not read; convert all such pictures to "
+                f"PNG or JPEG, or take them out"
+            )
+    files = [p for p in inside if p.suffix.lower() in PICTURES]
+    if not files:
+        raise DataError(
+            f"{folder} holds no picture ({', '.join(sorted(PICTURES))}); "
+            f"add some or remove the folder"
+        )
+    return files
 
 
 def _picture(file: Path, size: int | None, channels: int | None) -> NDArray[np.float64]:
@@ -318,8 +403,9 @@ def _picture(file: Path, size: int | None, channels: int | None) -> NDArray[np.f
     except DataError:
         raise
     except Exception as error:  # PIL's decoders raise many kinds, not all of them its own
+        reason = str(error).replace(repr(str(file)), "it")  # PIL names it once more
         raise DataError(
-            f"{file} cannot be read as a picture ({error}); remove it or save it again"
+            f"{file} cannot be read as a picture ({reason}); remove it or save it again"
         ) from error
     if size is not None:
         image = image.resize((size, size))

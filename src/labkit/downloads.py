@@ -1,7 +1,12 @@
 """Datasets from their public homes, kept once for all users of a machine."""
 
+import errno
 import hashlib
 import os
+import shutil
+import tempfile
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,11 +15,16 @@ from pathlib import Path
 import platformdirs
 
 RETRIES = 3
-"""How often a download that failed is tried again."""
+"""How often a download is tried again after an error of the network."""
+
+SHARED = Path(os.environ.get("PROGRAMDATA", "C:/") if os.name == "nt" else "/var/tmp") / "labkit"
+
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class DownloadError(OSError):
-    """A file could not be had; the message gives its address and where to put it by hand."""
+    """A file could not be had; the message gives its address and the mend."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +120,25 @@ def folder() -> Path:
 
     It is one for all users of the machine, so that a class loads each file once: what
     ``LABKIT_DATA`` names, or else ``/var/tmp/labkit`` (``%PROGRAMDATA%\labkit`` on Windows). A
-    user who may not write there has a cache of their own.
+    user who may not write there has a cache of their own, for what the other folder lacks.
     """
-    if named := os.environ.get("LABKIT_DATA"):
-        return Path(named).expanduser()
-    shared = Path(os.environ["PROGRAMDATA"] if os.name == "nt" else "/var/tmp") / "labkit"
-    try:
-        if not shared.exists():
-            shared.mkdir()
-            shared.chmod(0o1777)  # like /tmp: all may add, nobody may take away another's file
-    except OSError:
-        pass
+    shared, own = _folders()
+    if os.environ.get("LABKIT_DATA"):
+        return shared
     usable = shared.is_dir() and os.access(shared, os.W_OK)
-    return shared if usable else Path(platformdirs.user_cache_dir("labkit"))
+    return shared if usable else own
+
+
+def _folders() -> tuple[Path, Path]:
+    """Return the folder for all users, and the one for what this user cannot have there."""
+    own = Path(platformdirs.user_cache_dir("labkit"))
+    if named := os.environ.get("LABKIT_DATA"):
+        return Path(named).expanduser(), own
+    with suppress(OSError):
+        if not SHARED.exists():
+            SHARED.mkdir()
+            SHARED.chmod(0o1777)  # like /tmp: all may add, nobody may take away another's file
+    return SHARED, own
 
 
 def read(dataset: Dataset) -> list[bytes]:
@@ -135,10 +151,11 @@ def read(dataset: Dataset) -> list[bytes]:
     """
     found = []
     for file in dataset.files:
-        content = get(dataset, file).read_bytes()
+        path = get(dataset, file)
+        content = path.read_bytes()
         # Checked as read: in a shared folder, a file may change after it was loaded.
         if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise DownloadError(f"{folder() / file.name} has changed while it was read; try again")
+            raise DownloadError(f"{path} has changed while it was read; try again")
         found.append(content)
     return found
 
@@ -146,49 +163,83 @@ def read(dataset: Dataset) -> list[bytes]:
 def get(dataset: Dataset, file: File) -> Path:
     """Return where a file lies, loaded with a progress bar if it is not there yet.
 
-    However many processes ask for it at once, one loads it and the others wait.
+    However many processes ask for it at once, one loads it and the others wait. Where another
+    user's file is in the way, a warning says so, and the user's own cache is used.
 
     Raises
     ------
     DownloadError
         See `read`. A file with other bytes than expected is removed.
     """
-    path = folder() / file.name
-    if there(file):
-        return path
+    shared, own = (place / file.name for place in _folders())
+    path = shared
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path):
-            if not there(file):
-                path.unlink(missing_ok=True)
-                _load(file, path)
+        try:
+            return _kept(file, path)
+        except OSError as error:
+            if error.errno not in _DENIED:
+                raise
+            # lexists: what one may not look at is no reason to stop.
+            if os.path.lexists(shared) or os.environ.get("LABKIT_DATA"):
+                warnings.warn(_in_the_way(shared, own), stacklevel=2)
+            path = own
+            return _kept(file, path)
     except Exception as error:  # requests, urllib3, pooch and the file system have one each
-        raise DownloadError(_help(dataset, file, error)) from error
-    return path
+        raise DownloadError(_help(dataset, file, path, error)) from error
 
 
 def there(file: File) -> bool:
     """Say whether a file lies in the cache, with the bytes it should have."""
-    path = folder() / file.name
-    if not path.is_file() or path.stat().st_size != file.size:
+    return any(_right(file, place / file.name) for place in _folders())
+
+
+def _right(file: File, path: Path) -> bool:
+    try:
+        if path.stat().st_size != file.size:
+            return False
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+    except OSError:  # not there, or another user's and closed to this one
         return False
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+
+
+def _kept(file: File, path: Path) -> Path:
+    """Return `path` when the right file lies there, loaded if need be."""
+    if _right(file, path):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path):
+        if not _right(file, path):
+            path.unlink(missing_ok=True)  # before loading, which is in vain where this is denied
+            _load(file, path)
+    return path
 
 
 def _load(file: File, path: Path) -> None:
+    """Load a file beside its place; it gets there when it is right and all may read it."""
     import pooch
+    from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")
-    one = pooch.create(
-        path.parent,
-        base_url="",
-        registry={file.name: f"sha256:{file.sha256}"},
-        urls={file.name: file.url},
-        retry_if_failed=RETRIES,
-    )
-    one.fetch(file.name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=30))
-    path.chmod(0o644)  # pooch leaves it to its owner alone
+    loader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+    # What a killed process has left, which cannot be at work: it had this lock.
+    for leftover in path.parent.glob(f".{path.name}.*.part"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{path.name}.", suffix=".part", dir=path.parent
+    ) as scratch:
+        for retries_left in reversed(range(RETRIES + 1)):
+            try:
+                part = pooch.retrieve(
+                    file.url, f"sha256:{file.sha256}", file.name, scratch, downloader=loader
+                )
+                break
+            except RequestException:  # not for a wrong hash: it would stay wrong
+                if not retries_left:
+                    raise
+                time.sleep(RETRIES + 1 - retries_left)
+        os.chmod(part, 0o644)  # pooch leaves it to its owner alone
+        os.replace(part, path)
 
 
 @contextmanager
@@ -196,14 +247,39 @@ def _lock(path: Path) -> Iterator[None]:
     from filelock import FileLock
 
     lock = path.with_name(f".{path.name}.lock")
-    with FileLock(lock):
-        with suppress(PermissionError):  # it is another user's, who has done so
-            lock.chmod(0o666)  # any user may have to wait for it
+    if os.name != "nt" and not lock.exists():
+        # Any user may have to wait for it: it appears with all its rights, whatever the umask.
+        with suppress(OSError), tempfile.NamedTemporaryFile(dir=path.parent, prefix=".") as made:
+            os.fchmod(made.fileno(), 0o666)
+            os.link(made.name, lock)
+    with FileLock(lock, mode=0o666):  # the mode for file systems without links
         yield
 
 
-def _help(dataset: Dataset, file: File, error: Exception) -> str:
+def _in_the_way(shared: Path, own: Path) -> str:
+    mend = (
+        f"its owner should remove it or, if it is right, run chmod a+r {shared}"
+        if os.path.lexists(shared)
+        else "set LABKIT_DATA to a folder where you may write"
+    )
+    return f"{shared} cannot be used, and {own} is used in its place; {mend}"
+
+
+def _help(dataset: Dataset, file: File, path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _FULL:
+        mend = (
+            f"The disk of {path.parent} is full: free {file.size / 2**20:.1f} MiB there, or set "
+            "LABKIT_DATA to a folder on another one."
+        )
+    elif code in _DENIED:
+        mend = "Set LABKIT_DATA to a folder where you may read and write."
+    else:
+        mend = (
+            f"Where there is a network, load that address by hand and put the file into "
+            f"{path.parent} under the name {file.name}."
+        )
     needed = " and ".join(dataset.chapters)
     without = (
         f"Only the gpu profile of {needed} needs {dataset.name}; with LABKIT_PROFILE=cpu every "
@@ -211,8 +287,4 @@ def _help(dataset: Dataset, file: File, error: Exception) -> str:
         if needed
         else f"No chapter needs {dataset.name}."
     )
-    return (
-        f"{file.name} could not be loaded from {file.url} ({reason}). Where there is a network, "
-        f"load that address by hand and put the file into {folder()} under the name {file.name}. "
-        f"{without}"
-    )
+    return f"{file.name} could not be loaded from {file.url} ({reason}). {mend} {without}"
