@@ -22,6 +22,16 @@ def test_seconds_leaves_the_warm_up_out():
         measure.seconds(slow_at_first, repeats=0)
 
 
+def test_what_is_short_is_called_often():
+    calls = []
+    took = measure.seconds(
+        lambda: (calls.append(1), time.sleep(0.01)), repeats=2, warmup=0, at_least=0.05
+    )
+    assert 3 <= len(calls) <= 13
+    assert 0.01 <= took.median < 0.05
+    assert took.repeats == 2
+
+
 def test_peak_memory_is_in_bytes():
     before = measure.peak_memory()
     block = bytearray(300_000_000)

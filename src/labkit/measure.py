@@ -4,6 +4,7 @@ Where nobody will look at the clock, ``LABKIT_QUICK=1`` takes one reading of eve
 runs without ``--measure`` set it.
 """
 
+import math
 import os
 import statistics
 import sys
@@ -27,19 +28,24 @@ class Measurement:
         return f"{self.median:.3g} {self.unit} (spread {self.spread:.2g}, {self.repeats} runs)"
 
 
-def seconds(function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1) -> Measurement:
-    """Time `function`, after `warmup` calls that do not count.
+def seconds(
+    function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1, at_least: float = 0
+) -> Measurement:
+    """Time a call of `function`, after `warmup` calls that do not count.
 
     Before the clock is read, work that the function left on a GPU is waited for.
 
     Parameters
     ----------
     function
-        Called without arguments, ``warmup + repeats`` times.
+        Called without arguments.
     repeats
-        How many calls are timed, at least 1.
+        How often the clock is read, at least 1.
+    at_least
+        Seconds that each repeat takes at least: a short function is called as often as that needs,
+        since one reading of a millisecond says little.
     """
-    return _summary(_times(function, repeats, warmup), "s")
+    return _summary(_times(function, repeats, warmup, at_least), "s")
 
 
 def rate(
@@ -49,21 +55,27 @@ def rate(
     return _summary([count / t for t in _times(function, repeats, warmup)], "examples/s")
 
 
-def _times(function: Callable[[], Any], repeats: int, warmup: int) -> list[float]:
+def _times(
+    function: Callable[[], Any], repeats: int, warmup: int, at_least: float = 0
+) -> list[float]:
     if repeats < 1 or warmup < 0:
         raise ValueError(f"repeats is {repeats} and warmup {warmup}: too few")
     if os.environ.get("LABKIT_QUICK"):
-        repeats, warmup = 1, 0
+        repeats, warmup, at_least = 1, 0, 0
     for _ in range(warmup):
         function()
-    times = []
-    for _ in range(repeats):
-        _synchronize()
-        begin = time.perf_counter()
+    calls = math.ceil(at_least / max(_time(function, 1), 1e-6)) if at_least else 1
+    return [_time(function, calls) for _ in range(repeats)]
+
+
+def _time(function: Callable[[], Any], calls: int) -> float:
+    """Return the seconds that a call takes, in the mean over some."""
+    _synchronize()
+    begin = time.perf_counter()
+    for _ in range(calls):
         function()
-        _synchronize()
-        times.append(time.perf_counter() - begin)
-    return times
+    _synchronize()
+    return (time.perf_counter() - begin) / calls
 
 
 def _summary(values: list[float], unit: str) -> Measurement:
