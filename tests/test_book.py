@@ -401,7 +401,7 @@ def test_the_ladder_shows_what_is_proven(book):
 
     text = (book / "chapters" / "first-network.html").read_text()
     loaded = chapter.load(ROOT / "chapters" / "first-network.md")
-    for rung in prove.of_chapter(ROOT, loaded.lab):
+    for rung in prove.of_chapter(ROOT / "evidence", loaded.lab):
         assert rung.compares in text
         assert rung.difference is None or f"{rung.difference:.1e}" in text
 

@@ -127,6 +127,9 @@ def test_prove_names_the_rung_that_breaks(course):
         (folder / f"tiny.{framework}.json").write_text(json.dumps(content))
     done = labkit("prove", cwd=course)
     assert done.returncode == 0, done.stderr
+    mine = labkit("prove", "--mine", "tiny", cwd=course)
+    assert mine.returncode == 1
+    assert "tiny.pytorch.json is missing: run the notebook tiny/pytorch" in mine.stderr
     assert "losses" in done.stdout
     assert "1 proven; the bound is 1e-10" in done.stdout
     content["exact"]["losses"][299] += 1e-9

@@ -273,7 +273,11 @@ def prove(
         bool, typer.Option("--claims", help="One line a claim: id, verdict, what decides.")
     ] = False,
     mine: Annotated[
-        bool, typer.Option("--mine", help="Verdicts by your own runs' records, beside ours.")
+        bool,
+        typer.Option(
+            "--mine",
+            help="Verdicts by your own records, beside ours; with a chapter, its proof by them.",
+        ),
     ] = False,
 ) -> None:
     """Prove that the two notebooks of a chapter do the same work.
@@ -281,18 +285,20 @@ def prove(
     Compares what they have recorded, rung by rung: parameters, dependence on the input, outputs,
     gradients, outputs after training passes, losses. Exit code 1 when one breaks, which is named.
     """
-    if claims or mine:
-        if chapters:
-            raise typer.BadParameter("name no chapter with --claims or --mine: all are shown")
+    if claims and chapters:
+        raise typer.BadParameter("name no chapter with --claims: all are shown")
+    if claims or (mine and not chapters):
         _print_verdicts(mine)
         return
+    from labkit import record
     from labkit.press import prove as press
 
     root, loaded, _ = _chosen(chapters, None)
+    evidence = record.folder() if mine else root / "evidence"
     broken = []
     training = [chapter for chapter in loaded if press.trains(chapter)]
     for chapter in training:
-        rungs = press.of_chapter(root, chapter.lab)
+        rungs = press.of_chapter(evidence, chapter.lab)
         table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
         for rung in rungs:
             mark = "[green]✓[/]" if rung.holds else "[red]✗[/]"

@@ -60,8 +60,8 @@ def trains(chapter: Chapter) -> bool:
     return bool(re.search(r"\b(optim|optimizers?)\b|\.compile\(|\.fit\(|Trainer\(", code))
 
 
-def of_chapter(root: Path, lab: Lab) -> list[Rung]:
-    """Climb the ladder of one chapter's committed records.
+def of_chapter(evidence: Path, lab: Lab) -> list[Rung]:
+    """Climb the ladder of one chapter's records: the committed ones, or a reader's own.
 
     Raises
     ------
@@ -70,9 +70,11 @@ def of_chapter(root: Path, lab: Lab) -> list[Rung]:
     """
     exact = []
     for framework in FRAMEWORKS:
-        path = root / "evidence" / "cpu" / f"{lab.name}.{framework}.json"
+        path = evidence / "cpu" / f"{lab.name}.{framework}.json"
         if not path.is_file():
-            raise NoLadderError(f"{path} is missing: `labkit run {lab.name}` makes it")
+            raise NoLadderError(
+                f"{path} is missing: run the notebook {lab.name}/{framework}, which writes it"
+            )
         content = record.read(path)["exact"]
         if "ladder" not in content or "losses" not in content:
             raise NoLadderError(

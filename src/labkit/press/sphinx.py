@@ -381,7 +381,7 @@ class TwinLadder(SphinxDirective):
             self.env.note_dependency(str(path))
         try:
             lab = load(root / "chapters" / f"{self.arguments[0]}.md").lab
-            rungs = prove.of_chapter(root, lab)
+            rungs = prove.of_chapter(root / "evidence", lab)
         except record.RecordError as error:
             raise ExtensionError(str(error)) from None
         rows = "".join(
@@ -395,7 +395,8 @@ class TwinLadder(SphinxDirective):
             '<div class="twin-ladder" tabindex="0"><table class="table">'
             "<caption>The ladder of this chapter. "
             f"Bound: {prove.BOUND:g}. Compute it again: <code>labkit prove {self.arguments[0]}"
-            "</code></caption><thead><tr><th scope='col'>Rung</th><th scope='col'>Verdict</th>"
+            f"</code>; from your own runs: <code>labkit prove --mine {self.arguments[0]}</code>"
+            "</caption><thead><tr><th scope='col'>Rung</th><th scope='col'>Verdict</th>"
             "<th scope='col'>Largest difference</th><th scope='col'>Compared</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
