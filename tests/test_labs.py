@@ -4,6 +4,7 @@ import asyncio
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -279,7 +280,8 @@ def test_an_untouched_notebook_says_not_attempted(path):
 @pytest.mark.parametrize("chapter_name", CHAPTERS)
 def test_both_columns_print_the_same(chapter_name):
     """In cells tagged `compare`, whose point it is."""
-    printed = []
+    cells = chapter.load(ROOT / "chapters" / f"{chapter_name}.md").cells
+    tagged, printed = sum("compare" in c.tags for c in cells), []
     for framework in chapter.FRAMEWORKS:
         cells = code_cells(weave.notebook_path(ROOT, chapter_name, framework))
         printed.append(
@@ -289,6 +291,7 @@ def test_both_columns_print_the_same(chapter_name):
                 if "compare" in c.metadata.get("tags", ())
             }
         )
+    assert len(printed[0]) == tagged
     assert printed[0] == printed[1]
 
 
@@ -305,7 +308,9 @@ def test_recurrent_keeps_its_promises():
         assert np.mean(exact["losses"][-64:]) / np.log(2) < 2.2
         assert np.mean(exact["bits_emptied"]) < 2.2
     ours, theirs = (exact["worth"] for exact in exact_of("recurrent"))
-    for trap in ours.keys() & theirs.keys():
+    both = ours.keys() & theirs.keys()
+    assert {"forget bias 1", "a millionth in the clip"} <= both
+    for trap in both:
         assert abs(ours[trap] - theirs[trap]) < 1e-9, trap
 
 
@@ -357,15 +362,15 @@ def test_forced_runs_leave_no_difference(tmp_path):
 # --- a reader's own data -------------------------------------------------------------------
 
 
-def run_with(path, own, line, replacement, tmp_path, **environment):
-    """Run a notebook's code in a process of its own, with one line of it replaced."""
+def run_alone(path, tmp_path, line="", replacement="", **environment):
+    """Run a notebook's code in a process of its own, with one piece of it replaced."""
     code = "\n".join(c.source for c in code_cells(path))
     assert line in code
     script = tmp_path / "lab.py"
-    script.write_text(code.replace(line, replacement))
+    script.write_text(code.replace(line, replacement) if line else code)
     done = subprocess.run(
         [sys.executable, str(script)],
-        cwd=own,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
@@ -391,12 +396,11 @@ def test_the_first_lab_trains_on_a_folder_of_pictures(tmp_path, framework):
             picture = rng.integers(0, 128, (12, 14, 3), dtype=np.uint8)
             picture[..., label] += 100
             Image.fromarray(picture).save(tmp_path / "pictures" / name / f"{number}.png")
-    said = run_with(
+    said = run_alone(
         weave.notebook_path(ROOT, "first-network", framework),
         tmp_path,
         'lab.choose(cpu="digits", gpu="cifar10")',
         '"pictures", size=10',
-        tmp_path,
     )
     assert "(96, 10, 10, 3)" in said
     assert re.search(r"(23|24) of 24, (95.8|100.0)% right", said)
@@ -408,12 +412,11 @@ def test_the_first_lab_trains_on_a_folder_of_pictures(tmp_path, framework):
 def test_the_reader_reads_a_text_of_ones_own(tmp_path, framework):
     text = "The quick brown fox jumps over the lazy dog, again and again and again.\n" * 2000
     (tmp_path / "text.txt").write_text(text)
-    said = run_with(
+    said = run_alone(
         weave.notebook_path(ROOT, "recurrent", framework),
         tmp_path,
         'lab.choose(cpu="python-docs", gpu="tiny-shakespeare")',
         '"text.txt"',
-        tmp_path,
     )
     assert "over the lazy dog, again" in said.split("temperature 0.5")[1]
 
@@ -421,14 +424,9 @@ def test_the_reader_reads_a_text_of_ones_own(tmp_path, framework):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_without_graphviz_and_a_compiler_the_notebook_goes_on(tmp_path):
-    said = run_with(
-        weave.notebook_path(ROOT, "graphs", "pytorch"),
-        tmp_path,
-        "import labkit",
-        "import labkit",
-        tmp_path,
-        PATH=str(Path(sys.executable).parent),
-    )
+    path = str(Path(sys.executable).parent)
+    assert not any(shutil.which(program, path=path) for program in ("dot", "g++", "clang++"))
+    said = run_alone(weave.notebook_path(ROOT, "graphs", "pytorch"), tmp_path, PATH=path)
     assert "for want of a compiler: apt install g++" in said
     assert "This needs a compiler, as above." in said
     assert not re.search(r"^(CNN|loop) +compiled", said, re.MULTILINE)

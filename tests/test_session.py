@@ -46,6 +46,12 @@ def test_start_prints_one_stable_line_and_nothing_else(framework):
     assert done.stderr == ""
 
 
+def test_processes_of_a_lab_without_a_gpu_see_none():
+    code = "import os, labkit; labkit.start('x', 'pytorch'); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    done = run(code, LABKIT_PROFILE="cpu", CUDA_VISIBLE_DEVICES="0")
+    assert done.stdout.endswith("\n-1\n")
+
+
 def test_start_seeds_and_limits_threads():
     code = (
         "import labkit, numpy as np\n"
