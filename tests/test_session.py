@@ -47,7 +47,9 @@ def test_start_prints_one_stable_line_and_nothing_else(framework):
 
 
 def test_processes_of_a_lab_without_a_gpu_see_none():
-    code = "import os, labkit; labkit.start('x', 'pytorch'); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    code = (
+        "import os, labkit\nlabkit.start('x', 'pytorch')\nprint(os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
     done = run(code, LABKIT_PROFILE="cpu", CUDA_VISIBLE_DEVICES="0")
     assert done.stdout.endswith("\n-1\n")
 
