@@ -10,44 +10,77 @@ zero into the second. Training moves both, at twice the rate, unless the second 
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
-Part = tuple[str, Callable[[], Array], Callable[[Array], None]]
-"""A weight's name, how to read it, and how to write it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A weight in the canonical layout, and what the framework keeps of it."""
+
+    name: str
+    get: Callable[[], Array]
+    put: Callable[[Array], None]
+    tensors: tuple[Any, ...]
+    """The framework's own parameters, buffers or variables: more than one where they are folded."""
+    trained: bool
+    """Whether an optimizer may move it."""
 
 
 class UnknownLayerError(TypeError):
     """A layer whose weights labkit cannot carry between the frameworks."""
 
 
-def parts(model: Any) -> Iterator[Part]:
-    """Yield the weights of a ``torch.nn.Module`` or a built ``keras.Model``, as declared.
+def parts(model: Any) -> list[Part]:
+    """Return the weights of a ``torch.nn.Module`` or a built ``keras.Model``, as declared.
 
     Raises
     ------
     UnknownLayerError
-        Names the first layer whose weights cannot be converted.
+        Names the first layer whose weights cannot be converted, or the first weight of the model
+        that belongs to none of its known layers.
     """
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
     # Keras first: on its PyTorch backend a Keras model is a torch module too.
     if keras and isinstance(model, keras.Model):
         if not model.built:
             raise ValueError(f"{model.name} is not built: give it an Input, or call it once")
-        return _numbered(_keras_layers(model))
+        found = _numbered(_keras_layers(model))
+        moved = {id(v) for v in model.trainable_variables}
+        found = [replace(p, trained=any(id(v) in moved for v in p.tensors)) for p in found]
+        _demand_all(found, ((v.path, v) for v in model.weights))
+        return found
     if torch and isinstance(model, torch.nn.Module):
-        return _numbered(_torch_layers(model))
+        found = _numbered(_torch_layers(model))
+        own = [*model.named_parameters(), *model.named_buffers()]
+        _demand_all(found, ((n, t) for n, t in own if not n.endswith("num_batches_tracked")))
+        return found
     raise TypeError(f"{type(model).__name__} is neither a torch.nn.Module nor a keras.Model")
 
 
-def _numbered(layers: Iterator[list[Part]]) -> Iterator[Part]:
-    for place, layer in enumerate(layers):
-        for name, get, put in layer:
-            yield f"{place}.{name}", get, put
+def _numbered(layers: Iterator[list[Part]]) -> list[Part]:
+    return [
+        replace(part, name=f"{place}.{part.name}")
+        for place, layer in enumerate(layers)
+        for part in layer
+    ]
+
+
+def _demand_all(found: list[Part], own: Iterable[tuple[str, Any]]) -> None:
+    """Raise for a weight that the framework counts and none of the parts holds."""
+    held = {id(tensor) for part in found for tensor in part.tensors}
+    for name, tensor in own:
+        if id(tensor) not in held:
+            raise UnknownLayerError(
+                f"{name}, of shape {tuple(tensor.shape)}, is a weight that its kind of layer does "
+                "not have: labkit would drop it, and the twins could part there unseen"
+            )
 
 
 def _kind(layer: Any, known: set[str]) -> str:
@@ -89,7 +122,7 @@ def _torch_layers(model: Any) -> Iterator[list[Part]]:
         elif kind in _TORCH and not _oddity(module):
             name, table = _TORCH[kind]
             yield [
-                (f"{name}.{part}", *_torch_access(getattr(module, attribute), axes))
+                _torch_part(f"{name}.{part}", getattr(module, attribute), axes)
                 for attribute, (part, axes) in table.items()
                 if getattr(module, attribute) is not None
             ]
@@ -113,9 +146,9 @@ def _oddity(module: Any) -> str:
     return f"normalized_shape={tuple(shape)}" if len(shape) != 1 else ""
 
 
-def _torch_access(
-    tensor: Any, axes: Sequence[int]
-) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+def _torch_part(name: str, tensor: Any, axes: Sequence[int]) -> Part:
+    """Return a parameter or buffer whose axes are turned into the canonical order."""
+
     def get() -> Array:
         return tensor.detach().cpu().numpy().transpose(axes).copy()
 
@@ -126,7 +159,7 @@ def _torch_access(
         with torch.no_grad():
             tensor.copy_(torch.from_numpy(turned))
 
-    return get, put
+    return Part(name, get, put, (tensor,), tensor.requires_grad)
 
 
 def _torch_recurrent(module: Any, kind: str) -> list[Part]:
@@ -135,42 +168,39 @@ def _torch_recurrent(module: Any, kind: str) -> list[Part]:
         if suffix and not module.bidirectional:
             break
         for attribute, part in (("weight_ih", "kernel"), ("weight_hh", "recurrent")):
-            get, put = _torch_access(getattr(module, f"{attribute}_l0{suffix}"), (1, 0))
-            found.append((f"{name}.{part}", *_gated(get, put, kind)))
+            tensor = getattr(module, f"{attribute}_l0{suffix}")
+            found.append(_gated(_torch_part(f"{name}.{part}", tensor, (1, 0)), kind))
         if module.bias:
             biases = [getattr(module, f"bias_{side}_l0{suffix}") for side in ("ih", "hh")]
-            found.append((f"{name}.bias", *_torch_biases(biases, kind)))
+            found.append(_gated(_torch_biases(f"{name}.bias", biases, kind), kind))
     return found
 
 
-def _torch_biases(
-    tensors: list[Any], kind: str
-) -> tuple[Callable[[], Array], Callable[[Array], None]]:
-    (get_in, put_in), (get_hidden, put_hidden) = (_torch_access(t, (0,)) for t in tensors)
+def _torch_biases(name: str, tensors: list[Any], kind: str) -> Part:
+    """Return two vectors of biases as one; a GRU's as two rows, since they act apart."""
+    of_input, of_state = (_torch_part(name, t, (0,)) for t in tensors)
 
     def get() -> Array:
-        both = np.stack([get_in(), get_hidden()])
+        both = np.stack([of_input.get(), of_state.get()])
         return both if kind == "gru" else both.sum(axis=0)
 
     def put(value: Array) -> None:
-        put_in(value[0] if kind == "gru" else value)
-        put_hidden(value[1] if kind == "gru" else np.zeros_like(value))
+        of_input.put(value[0] if kind == "gru" else value)
+        of_state.put(value[1] if kind == "gru" else np.zeros_like(value))
 
-    return _gated(get, put, kind)
+    return Part(name, get, put, tuple(tensors), of_input.trained or of_state.trained)
 
 
-def _gated(
-    get: Callable[[], Array], put: Callable[[Array], None], kind: str
-) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+def _gated(part: Part, kind: str) -> Part:
     """Turn the last axis' gates into Keras' order: a GRU of PyTorch has r, z, n; Keras z, r, h."""
+    if kind != "gru":
+        return part
 
     def turn(value: Array) -> Array:
-        if kind != "gru":
-            return value
         r, z, n = np.split(value, 3, axis=-1)
         return np.concatenate([z, r, n], axis=-1)
 
-    return lambda: turn(get()), lambda value: put(turn(value))
+    return replace(part, get=lambda: turn(part.get()), put=lambda value: part.put(turn(value)))
 
 
 # --- Keras ----------------------------------------------------------------------------------------
@@ -222,10 +252,21 @@ def _keras_oddity(layer: Any) -> str:
     for attribute, usual in plain.items():
         value = getattr(layer, attribute, usual)
         value = getattr(value, "__name__", value)
-        last = attribute == "axis" and value in ([-1], len(layer.input.shape) - 1)
-        if value != usual and not last:
+        if value != usual and not (attribute == "axis" and _is_last(layer, value)):
             return f"{attribute}={value!r}"
     return ""
+
+
+def _is_last(layer: Any, axis: int | list[int]) -> bool:
+    """Say whether an axis of normalization is the input's last one."""
+    axes = axis if isinstance(axis, list) else [axis]
+    if axes == [-1]:
+        return True
+    # Layers of a subclassed model have no `input`; BatchNormalization notes its rank all the same.
+    spec = getattr(layer, "input_spec", None)
+    if spec is None and layer._inbound_nodes:
+        return axes == [len(layer.input.shape) - 1]
+    return spec is not None and axes == [spec.ndim - 1]
 
 
 def _keras_recurrent(layer: Any, direction: str = "") -> list[Part]:
@@ -238,13 +279,13 @@ def _keras_recurrent(layer: Any, direction: str = "") -> list[Part]:
 
 def _keras_parts(layer: Any, kind: str, table: dict[str, str]) -> list[Part]:
     found = [(part, getattr(layer, attribute, None)) for attribute, part in table.items()]
-    return [(f"{kind}.{part}", *_keras_access(v)) for part, v in found if v is not None]
+    return [_keras_part(f"{kind}.{part}", v) for part, v in found if v is not None]
 
 
-def _keras_access(variable: Any) -> tuple[Callable[[], Array], Callable[[Array], None]]:
+def _keras_part(name: str, variable: Any) -> Part:
     def get() -> Array:
         import keras
 
         return keras.ops.convert_to_numpy(variable).copy()
 
-    return get, variable.assign
+    return Part(name, get, variable.assign, (variable,), variable.trainable)

@@ -43,7 +43,7 @@ def weights(model: Any) -> Weights:
     UnknownLayerError
         Names the first layer whose weights cannot be converted.
     """
-    return {name: get() for name, get, _ in parts(model)}
+    return {part.name: part.get() for part in parts(model)}
 
 
 def set_weights(model: Any, values: Weights) -> None:
@@ -54,17 +54,18 @@ def set_weights(model: Any, values: Weights) -> None:
     ValueError
         When a name or a shape does not fit; nothing is copied then.
     """
-    found = list(parts(model))
-    names = [name for name, _, _ in found]
+    found = parts(model)
+    names = [part.name for part in found]
     if names != list(values):
         raise ValueError(f"the model's weights are {names}, those given are {list(values)}")
-    for name, get, _ in found:
-        if get().shape != values[name].shape:
+    for part in found:
+        if part.get().shape != values[part.name].shape:
             raise ValueError(
-                f"{name}: the model holds shape {get().shape}, the values {values[name].shape}"
+                f"{part.name}: the model holds shape {part.get().shape}, "
+                f"the values {values[part.name].shape}"
             )
-    for name, _, put in found:
-        put(values[name])
+    for part in found:
+        part.put(values[part.name])
 
 
 def first_weights(model: Any, seed: int = 0) -> Weights:
@@ -81,8 +82,9 @@ def first_weights(model: Any, seed: int = 0) -> Weights:
     """
     rng = np.random.default_rng(seed)
     values = {}
-    for name, get, _ in parts(model):
-        shape, part = get().shape, name.rsplit(".", 1)[1]
+    for weight in parts(model):
+        name, shape = weight.name, weight.get().shape
+        part = name.rsplit(".", 1)[1]
         if part in ("kernel", "recurrent", "table"):
             fan_in = np.prod(shape[:-1])
             variance = {"kernel": 2 / fan_in, "recurrent": 1 / fan_in, "table": 0.25}[part]
