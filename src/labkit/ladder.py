@@ -1,9 +1,10 @@
-"""The rungs below "the same losses": what one twin does, in numbers that the other can be held to.
+"""What one twin does, in numbers that the other can be held to.
 
 Two trainings can only be the same if the networks are, rung by rung: the same parameters, the same
 outputs for the same input, the same gradients, the same outputs after a pass in training mode,
-the same inputs that an output depends on. `climb` notes these for one twin; ``labkit prove``
-compares the two. The idea is that of TensorFlow's guide for moving a model to TensorFlow 2
+the same inputs that an output depends on; and, after training, the same weights and the same
+outputs again. `climb` notes these for one twin; `labkit.rungs` compares two. The idea is that of
+TensorFlow's guide for moving a model to TensorFlow 2
 (https://www.tensorflow.org/guide/migrate/validate_correctness).
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit import twins
+from labkit import layouts, twins
 
 PASSES = 3
 """Passes in training mode between two looks at the outputs."""
@@ -29,11 +30,12 @@ def climb(
     loss: Callable[[Any, Any], Any],
     inputs: NDArray[Any],
     labels: NDArray[Any],
+    test: NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """Note what a model does, rung by rung; the model is left as it was.
 
-    Every weight is given a value of its own first, biases and statistics too, since zeros and ones
-    hide mistakes.
+    But for what is noted of a trained model, every weight is given a value of its own first,
+    biases and statistics too, since zeros and ones hide mistakes.
 
     Parameters
     ----------
@@ -45,53 +47,51 @@ def climb(
         Called with the model's outputs and the labels, as tensors; returns one number.
     inputs, labels
         A few examples, (n, …), channels last.
+    test
+        Examples on which the model, as it is, is evaluated. Without them nothing is noted of what
+        training has made of it.
 
     Returns
     -------
     dict
-        ``parameters``: name and shape of each; ``outputs``: (n, …) in evaluation mode;
-        ``gradients``: for each trained weight its norm and two projections; ``modes``: outputs
-        after `PASSES` passes in training mode; ``sensitivity``: which outputs change with each
-        changed place of the input.
+        ``parameters``: name and shape of each, and whether it is trained; ``outputs``: (n, …) in
+        evaluation mode; ``gradients``: for each weight that training moves, its norm and two
+        projections; ``modes``: outputs after `PASSES` passes in training mode; ``sensitivity``:
+        which outputs change with each changed place of the input. With `test`, also ``trained``:
+        norm and projections of each weight, and ``evaluation``: those of the outputs.
     """
     if not _is_keras(model):
         model = copy.deepcopy(model)  # modes, gradients and counters are the model's own business
     before = twins.weights(model)
+    found: dict[str, Any] = {}
+    if test is not None:
+        scores = _outputs(model, prepare(test))
+        found["trained"] = {name: _projections(name, value) for name, value in before.items()}
+        found["evaluation"] = {
+            "shape": list(scores.shape),
+            "projections": _projections("evaluation", scores),
+        }
     try:
-        twins.set_weights(model, _probe(before))
-        found: dict[str, Any] = {
-            "parameters": [[name, list(value.shape)] for name, value in before.items()],
+        layouts.write(model, _probe(before))
+        found |= {
+            "parameters": [
+                [part.name, list(before[part.name].shape), part.trained]
+                for part in layouts.parts(model)
+            ],
             "outputs": _outputs(model, prepare(inputs)),
             "sensitivity": _sensitivity(model, prepare, inputs),
             "gradients": _gradients(model, prepare(inputs), labels, loss),
         }
-        twins.set_weights(model, _probe(before))
+        layouts.write(model, _probe(before))
         for _ in range(PASSES):
             _outputs(model, prepare(inputs), training=True)
         found["modes"] = _outputs(model, prepare(inputs))
     finally:
-        twins.set_weights(model, before)
+        layouts.write(model, before)
     return found
 
 
-def first_difference(
-    first: dict[str, Any], second: dict[str, Any], bound: float = twins.BOUND
-) -> str | None:
-    """Name the first rung at which two networks, as `climb` noted them, differ; None for none."""
-    for name in ("parameters", "sensitivity", "outputs", "gradients", "modes"):
-        a, b = first[name], second[name]
-        if name in ("parameters", "sensitivity"):
-            equal = a == b
-        elif name == "gradients":
-            equal = a.keys() == b.keys() and all(np.allclose(a[k], b[k], 0, bound) for k in a)
-        else:
-            equal = a.shape == b.shape and np.allclose(a, b, 0, bound)
-        if not equal:
-            return name
-    return None
-
-
-def _probe(weights: twins.Weights) -> twins.Weights:
+def _probe(weights: layouts.Weights) -> layouts.Weights:
     """Draw a value for every weight; scales and variances stay positive."""
     rng = np.random.default_rng(0)
     return {
@@ -135,13 +135,14 @@ def _gradients(
     return {n: _projections(n, g) for n, g in found.items() if not n.endswith(fixed)}
 
 
-def _projections(name: str, gradient: NDArray[np.floating]) -> list[float]:
+def _projections(name: str, values: NDArray[np.floating]) -> list[float]:
+    """Return an array's norm and two projections: three numbers that no change leaves alone."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    first, second = rng.standard_normal((2, *gradient.shape))
+    first, second = rng.standard_normal((2, *values.shape))
     return [
-        float(np.linalg.norm(gradient)),
-        float((gradient * first).sum()),
-        float((gradient * second).sum()),
+        float(np.linalg.norm(values)),
+        float((values * first).sum()),
+        float((values * second).sum()),
     ]
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+Weights = dict[str, Array]
+"""Arrays in the canonical layout by name, in the order in which the layers were declared."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,28 @@ def parts(model: Any) -> list[Part]:
         _demand_all(found, ((n, t) for n, t in own if not n.endswith("num_batches_tracked")))
         return found
     raise TypeError(f"{type(model).__name__} is neither a torch.nn.Module nor a keras.Model")
+
+
+def write(model: Any, values: Weights) -> None:
+    """Copy weights into a model.
+
+    Raises
+    ------
+    ValueError
+        When a name or a shape does not fit; nothing is copied then.
+    """
+    found = parts(model)
+    names = [part.name for part in found]
+    if names != list(values):
+        raise ValueError(f"the model's weights are {names}, those given are {list(values)}")
+    for part in found:
+        if part.get().shape != values[part.name].shape:
+            raise ValueError(
+                f"{part.name}: the model holds shape {part.get().shape}, "
+                f"the values {values[part.name].shape}"
+            )
+    for part in found:
+        part.put(values[part.name])
 
 
 def _numbered(layers: Iterator[list[Part]]) -> list[Part]:

@@ -4,9 +4,9 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
-from labkit import ladder, record
+from labkit import ladder, record, rungs, twins
 from labkit.files import WriteError
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class Session:
     seed: int
     scratch: Path
     """A folder for the lab's files, deleted when Python ends."""
+    _took_effect: dict[str, int] = field(default_factory=dict, repr=False)
 
     def choose(self, *, cpu: T, gpu: T) -> T:
         """Return the one of two that is for this lab's profile."""
@@ -63,6 +64,15 @@ class Session:
             # A reader's lab has done its work all the same.
             print(f"note: nothing was recorded. {error}", file=sys.stderr)
 
+    def took_effect(self, **times: int) -> None:
+        """Note how often parts of a training did something, such as ``clipping=17``.
+
+        A proof by running says nothing of code that never ran; see `labkit.rungs.took_effect`.
+        """
+        for name, count in times.items():
+            self._took_effect[name] = int(count)
+        self.record(exact={"took_effect": self._took_effect})
+
     def prove(
         self,
         model: Any,
@@ -70,11 +80,53 @@ class Session:
         loss: Callable[[Any, Any], Any],
         inputs: NDArray[Any],
         labels: NDArray[Any],
+        *,
+        losses: Sequence[float],
+        test: NDArray[Any],
     ) -> None:
-        """Note what the proof needs of this twin; see `labkit.ladder.climb` for the arguments."""
-        found = ladder.climb(model, prepare, loss, inputs, labels)
-        print(f"{len(found)} rungs climbed, for the proof")
-        self.record(exact={"ladder": found})
+        """Note what the proof needs of this twin, and hold it against the course's other one.
+
+        Prints one line for each rung, up to the first that breaks.
+
+        Parameters
+        ----------
+        model
+            The model *as trained*: its weights, and what it does in evaluation, are rungs, too.
+        prepare, loss, inputs, labels
+            As `labkit.ladder.climb` takes them.
+        losses
+            The loss of each step of the training that the model has been through.
+        test
+            Examples that the model did not learn from, (n, …), channels last.
+
+        Raises
+        ------
+        ValueError
+            When the model still has the weights that `labkit.twins` gave it: a fresh one or a copy.
+        """
+        if twins.untouched(model):
+            raise ValueError(
+                "the model has the weights still that it was given: pass the one that was trained, "
+                "not a fresh one or a copy, since equal losses do not make equal networks"
+            )
+        found = ladder.climb(model, prepare, loss, inputs, labels, test)
+        exact = {"losses": np.asarray(losses).tolist(), "ladder": found}
+        self.record(exact=exact)
+        other = next(f for f in FRAMEWORKS if f != self.framework)
+        theirs = record.course(self.chapter, other)
+        if theirs is None:
+            print(f"noted for the proof; there is no record of {FRAMEWORKS[other]} here yet")
+            return
+        print(f"this notebook, held against the course's in {FRAMEWORKS[other]}:")
+        steps = rungs.compare(exact, theirs["exact"])
+        print(rungs.report(steps))
+        if steps[-1].holds:
+            print(f"all {len(steps)} rungs hold; the bound is {twins.BOUND:g}")
+        else:
+            print(
+                "This rung breaks. With a network or data of your own, run both notebooks: "
+                f"labkit prove --mine {self.chapter}"
+            )
 
 
 def start(chapter: str, framework: str) -> Session:

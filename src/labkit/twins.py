@@ -5,17 +5,27 @@ Weights travel between the frameworks in one canonical layout, see `labkit.layou
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labkit.layouts import UnknownLayerError, parts
+from labkit.layouts import UnknownLayerError, Weights, parts, write
 
-__all__ = ["UnknownLayerError", "batches", "compare", "first_weights", "set_weights", "weights"]
+__all__ = [
+    "BOUND",
+    "UnknownLayerError",
+    "batches",
+    "compare",
+    "first_weights",
+    "set_weights",
+    "untouched",
+    "weights",
+]
 
 BOUND = 1e-10
-"""The largest difference, in float64 on the CPU, that counts as none."""
-Weights = dict[str, NDArray[np.floating]]
+"""The largest difference, in float64 on the CPU, that counts as none: as a part of the size of
+what is compared."""
 
 
 class Difference(NamedTuple):
@@ -54,18 +64,20 @@ def set_weights(model: Any, values: Weights) -> None:
     ValueError
         When a name or a shape does not fit; nothing is copied then.
     """
-    found = parts(model)
-    names = [part.name for part in found]
-    if names != list(values):
-        raise ValueError(f"the model's weights are {names}, those given are {list(values)}")
-    for part in found:
-        if part.get().shape != values[part.name].shape:
-            raise ValueError(
-                f"{part.name}: the model holds shape {part.get().shape}, "
-                f"the values {values[part.name].shape}"
-            )
-    for part in found:
-        part.put(values[part.name])
+    write(model, values)
+    _given[model] = {name: np.array(value) for name, value in values.items()}
+
+
+_given: WeakKeyDictionary[Any, Weights] = WeakKeyDictionary()
+"""The weights that each model, while it is alive, was given last."""
+
+
+def untouched(model: Any) -> bool:
+    """Say whether a model still has, to the last bit, the weights that it was given here."""
+    given = _given.get(model)
+    if given is None:
+        return False
+    return all(np.array_equal(value, given[name]) for name, value in weights(model).items())
 
 
 def first_weights(model: Any, seed: int = 0) -> Weights:
@@ -93,6 +105,7 @@ def first_weights(model: Any, seed: int = 0) -> Weights:
             values[name] = np.full(shape, 1.0 if part in ("gamma", "variance") else 0.0)
     set_weights(model, values)
     return values
+
 
 
 def batches(count: int, size: int, epochs: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
