@@ -49,6 +49,8 @@ def test_the_courses_own_chapters_have_unique_ids():
 
 PYTORCH = "```{code-cell}\n:tags: [pytorch]\n:step: %s\n1\n```\n"
 TENSORFLOW = "```{code-cell}\n:tags: [tensorflow]\n1\n```\n"
+CLIMB = (PYTORCH % "ladder" + TENSORFLOW).replace("\n1\n", "\nlab.prove(1)\n")
+OWES = FRONT.replace('"it trains nothing"', "[clipping]")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,10 @@ TENSORFLOW = "```{code-cell}\n:tags: [tensorflow]\n1\n```\n"
         ("# Another title\n", 1, "a second title, 'Another title'"),
         (PYTORCH % "setup" + TENSORFLOW, 4, "step 'setup': use up to 40"),
         (PYTORCH % "a-pytorch" + TENSORFLOW, 4, "no framework at its end"),
+        ("```{code-cell}\n:tags: [pytorch, solo, differs]\n1\n```\n", 3, "for a shared cell"),
+        ("```{code-cell}\n:tags: [differs, compare]\n1\n```\n", 3, "for a shared cell"),
+        ('+++ {"tags": ["differs"]}\n\nWords.\n', 3, "tag 'differs' on prose"),
+        (CLIMB, 4, "says why no ladder is needed"),
     ],
 )
 def test_bad_cells(body, line, words):
@@ -102,12 +108,45 @@ def test_bad_cells(body, line, words):
         (FRONT.replace("name: tiny", "name: other"), 4, "lab.name is 'other', the file 'tiny'"),
         (FRONT.replace("beginner", "begginer"), 4, "did you mean 'beginner'?"),
         (FRONT.replace("[first-network]", "first"), 4, "lab.claims list topics"),
+        (FRONT.replace(', ladder: "it trains nothing"', ""), 4, "lab.ladder must list what"),
+        (FRONT.replace('"it trains nothing"', '" "'), 4, "lab.ladder must list what"),
+        (FRONT.replace('"it trains nothing"', "[1]"), 4, "lab.ladder must list what"),
+        (FRONT.replace('"it trains nothing"', "[[a]]"), 4, "lab.ladder must list what"),
+        (FRONT.replace('"it trains nothing"', "[a, a]"), 4, "lab.ladder must list what"),
+        (FRONT.replace("ladder: ", "no_ladder: "), 4, "unknown lab field 'no_ladder'"),
     ],
 )
 def test_bad_front_matter(front, line, words):
     said = error("# T\n", front)
     assert said.startswith(f"chapters/tiny.md:{line}: "), said
     assert words in said
+
+
+def test_a_chapter_owes_a_ladder_or_says_why_not():
+    lab = parse(BODY).lab
+    assert (lab.ladder, lab.no_ladder) == (None, "it trains nothing")
+    lab = parse("# T\n\n" + CLIMB, OWES).lab
+    assert (lab.ladder, lab.no_ladder) == (("clipping",), "")
+    assert parse("# T\n\n" + CLIMB, OWES.replace("clipping", "")).lab.ladder == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "framework"),
+    [
+        (":step: ladder\nlab.prove(1)", ":step: ladder\n1", "PyTorch"),
+        (":tags: [tensorflow]\nlab.prove(1)", ":tags: [tensorflow]\n# lab.prove(1)", "TensorFlow"),
+        (":step: ladder", ":step: proof", "PyTorch"),
+    ],
+)
+def test_a_ladder_that_is_owed_is_climbed_by_both_twins(old, new, framework):
+    assert old in CLIMB
+    said = error("# T\n\n" + CLIMB.replace(old, new), OWES)
+    assert f"owes a ladder, and no {framework} cell of a step named `ladder` calls" in said
+
+
+def test_a_cell_whose_outputs_differ_says_so():
+    body = "# T\n\n```{code-cell}\n:tags: [differs]\n1\n```\n"
+    assert parse(body).cells[-1].tags == ("differs",)
 
 
 def test_broken_front_matter_is_not_passed_over(tmp_path):

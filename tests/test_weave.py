@@ -109,6 +109,12 @@ def test_tags_become_those_of_other_tools(course):
     assert metadata.jupyter == {"source_hidden": True}
 
 
+def test_a_cell_that_differs_keeps_its_tag_in_the_notebook(course):
+    body = "# T\n\n```{code-cell}\n:tags: [differs]\n1\n```\n"
+    (course / "chapters" / "tiny.md").write_text(chapter_text(body))
+    assert woven(course).cells[-1].metadata.tags == ["differs"]
+
+
 def test_weaving_again_changes_no_byte(course):
     path = put(course)
     before = path.read_bytes()

@@ -14,13 +14,14 @@ from labkit.press.source import SourceError, did_you_mean
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 ROLES = ("exercise", "solution", "check", "wrong")
-TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "measured", "hide-input"}
+TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "differs", "measured", "hide-input"}
 DIFFICULTIES = ("beginner", "intermediate", "advanced")
 OPTIONS = {"tags", "step", "mystnb"}
 RESERVED = ("setup", "title")
 """Ids of cells that the weaver makes."""
 WIDTH = 64
 """Columns of code that two columns of the book show without scrolling."""
+_CLIMBS = re.compile(r"^[^#\n]*\blab\.prove\(", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Lab:
     """Topics whose claims stand at the chapter's head."""
     equal: tuple[Equal, ...] = ()
     """What else the proof compares, beside the ladder."""
+    ladder: tuple[str, ...] | None = None
+    """What must have taken effect in training for the ladder to count; None owes no ladder."""
+    no_ladder: str = ""
+    """Why the chapter owes no ladder."""
 
 
 @dataclass
@@ -154,6 +159,7 @@ def parse(text: str, path: Path) -> Chapter:
     _check_headings(cells, path)
     _check_steps(cells, path)
     _check_exercises(cells, path)
+    _check_ladder(cells, lab, path)
     _name(cells)
     return Chapter(path, title, lab, cells, metadata)
 
@@ -261,7 +267,7 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
     line = text[: text.find("\nlab:") + 1].count("\n") + 1
     if not isinstance(lab, dict):
         raise SourceError(path, line, "the front matter has no `lab:` with name, read, run, …")
-    known = set(Lab.__dataclass_fields__)
+    known = set(Lab.__dataclass_fields__) - {"no_ladder"}
     for key in map(str, lab):
         if key not in known:
             raise SourceError(path, line, f"unknown lab field {key!r}; {did_you_mean(key, known)}")
@@ -280,7 +286,23 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
             path, line, "lab.needs must map modules to requirements, lab.claims list topics"
         )
     equal = tuple(_equal(name, row, path, line) for name, row in (lab.get("equal") or {}).items())
-    return Lab(**{**lab, "needs": needs, "claims": tuple(topics), "equal": equal}), metadata
+    given = {"needs": needs, "claims": tuple(topics), "equal": equal}
+    return Lab(**{**lab, **given, **_ladder(lab.get("ladder"), path, line)}), metadata
+
+
+def _ladder(given: Any, path: Path, line: int) -> dict[str, Any]:
+    """Read ``lab.ladder``: a list of words, or the sentence that says why there is no ladder."""
+    if isinstance(given, str) and given.strip():
+        return {"ladder": None, "no_ladder": given.strip()}
+    words = given if isinstance(given, list) else [None]
+    if not all(isinstance(w, str) and w.strip() for w in words) or len(set(words)) < len(words):
+        raise SourceError(
+            path,
+            line,
+            "lab.ladder must list what has to take effect in training, each once ([] for nothing "
+            "in particular), or say in a sentence why the chapter needs no ladder",
+        )
+    return {"ladder": tuple(words)}
 
 
 def _equal(name: str, row: Any, path: Path, line: int) -> Equal:
@@ -359,6 +381,12 @@ def _check_tags(cells: list[Cell], path: Path) -> None:
                     message = f"heading {title!r} in prose for one framework; end it with +++"
                     raise SourceError(path, cell.line + offset, message)
             continue
+        if "differs" in cell.tags and (cell.framework or "compare" in cell.tags):
+            message = (
+                "tag 'differs' is for a shared cell whose output is not the same in both twins; "
+                "take it out here"
+            )
+            raise SourceError(path, cell.line, message)
         for option in cell.metadata:
             if option not in OPTIONS:
                 hint = did_you_mean(option, OPTIONS)
@@ -455,6 +483,25 @@ def _incomplete(cell: Cell, path: Path) -> SourceError:
         f"the exercise ends with {cell.role!r}; an exercise has a starter (`exercise`), a "
         "`check`, a `solution` and at least one `wrong` answer",
     )
+
+
+def _check_ladder(cells: list[Cell], lab: Lab, path: Path) -> None:
+    """Demand the step that climbs the ladder where one is owed, and none elsewhere."""
+    calls = [c for c in cells if c.kind == "code" and _CLIMBS.search(c.source)]
+    if lab.ladder is None and calls:
+        message = (
+            "calls lab.prove(…), and the front matter's lab.ladder says why no ladder is needed; "
+            "write `ladder: []` there, or take the call out"
+        )
+        raise SourceError(path, calls[0].line, message)
+    climbing = {c.framework for c in calls if c.step == "ladder" and c.role is None}
+    if lab.ladder is not None and not climbing.issuperset(FRAMEWORKS):
+        missing = next(name for key, name in FRAMEWORKS.items() if key not in climbing)
+        message = (
+            f"owes a ladder, and no {missing} cell of a step named `ladder` calls lab.prove(…); "
+            "write that step, or say in the front matter's lab.ladder why none is needed"
+        )
+        raise SourceError(path, None, message)
 
 
 def _name(cells: list[Cell]) -> None:
