@@ -114,8 +114,12 @@ def test_prove_names_the_rung_that_breaks(course):
     from conftest import ROOT
 
     chapter = course / "chapters" / "tiny.md"
-    assert "0 proven" in labkit("prove", cwd=course).stdout  # nothing is trained
-    chapter.write_text(chapter.read_text().replace("print(2)", "x = 'keras.optimizers'"))
+    assert "0 proven" in labkit("prove", cwd=course).stdout  # it owes no ladder
+    text = chapter.read_text().replace('ladder: "it trains nothing"', "ladder: []")
+    text = text.replace(":step: add", ":step: ladder")
+    chapter.write_text(
+        text.replace("print(2)", "lab.prove()").replace("print(1 + 1)", "lab.prove()")
+    )
     missing = labkit("prove", cwd=course)
     assert missing.returncode == 1
     assert "tiny.pytorch.json is missing" in missing.stderr
@@ -131,7 +135,7 @@ def test_prove_names_the_rung_that_breaks(course):
     assert mine.returncode == 1
     assert "tiny.pytorch.json is missing: run the notebook tiny/pytorch" in mine.stderr
     assert "losses" in done.stdout
-    assert "1 proven; the bound is 1e-10" in done.stdout
+    assert "1 proven, in float64 on the CPU" in done.stdout
     content["exact"]["losses"][299] += 1e-9
     (folder / "tiny.tensorflow.json").write_text(json.dumps(content))
     done = labkit("prove", cwd=course)

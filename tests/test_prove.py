@@ -1,6 +1,7 @@
 """The ladder: equal twins climb it, and each rung is broken once by a planted fault."""
 
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -530,6 +531,9 @@ def test_normalization_in_a_subclassed_model(kind):
         (lambda e: e.update(losses=[1.5] * 200), "losses", "nothing was trained"),
         (lambda e: e["ladder"].update(outputs=[[0.0]] * 8), "outputs", "nothing is compared"),
         (lambda e: e["ladder"].pop("trained"), "trained", "no ladder.trained"),
+        (lambda e: e["ladder"].update(parameters=[["a", [3]]]), "parameters", "the known form"),
+        (lambda e: e["ladder"].update(trained=[1]), "trained", "the known form"),
+        (lambda e: e.update(losses="low"), "losses", "the known form"),
         (lambda e: e["ladder"].pop("evaluation"), "evaluation", "no ladder.evaluation"),
         (lambda e: e.update(losses=[1.0] * 199), "losses", "at least 200"),
     ],
@@ -566,6 +570,62 @@ def test_frozen_layers_have_no_gradient():
     assert first_broken(climb_cnn(net), theirs) is None
     assert theirs["ladder"]["gradients"]["0.conv.kernel"] == [0, 0, 0]
     assert theirs["ladder"]["parameters"][0] == ["0.conv.kernel", [3, 3, 1, 4], False]
+
+
+# --- in the notebook ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twin_of(tmp_path, monkeypatch):
+    """Put a record of the other twin into the course's evidence."""
+    monkeypatch.setenv("LABKIT_EVIDENCE", str(tmp_path))
+
+    def put(exact):
+        content = {
+            **record.read(ROOT / "evidence" / "cpu" / "first-network.tensorflow.json"),
+            "chapter": "tiny",
+            "exact": exact,
+        }
+        path = tmp_path / "cpu" / "tiny.tensorflow.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(record.dumps(content))
+
+    return put
+
+
+def prove_torch(net, losses, **effects):
+    lab = Session("tiny", "pytorch", "cpu", "cpu", 1, 0, None)
+    if effects:
+        lab.took_effect(**effects)
+    lab.prove(net, to_torch, torch_loss, IMAGES, CLASSES, losses=losses, test=TEST)
+
+
+def plain(value):
+    """As JSON holds it."""
+    return json.loads(json.dumps(value, default=np.ndarray.tolist))
+
+
+def test_a_notebook_alone_shows_the_proof(twin_of, capsys):
+    net, twin = torch_cnn(bias=False), keras_cnn(bias=False)
+    losses = torch_train(net)
+    prove_torch(net, losses)
+    assert capsys.readouterr().out == (
+        "noted for the proof; there is no record of TensorFlow here yet\n"
+    )
+    theirs = plain({**climb_keras(twin, keras_train(twin)), "took_effect": {"clipping": 3}})
+    twin_of(theirs)
+    prove_torch(net, losses, clipping=3)
+    said = capsys.readouterr().out
+    assert said.splitlines()[0] == "this notebook, held against the course's in TensorFlow:"
+    assert said.count("✓") == len(rungs.RUNGS) + 1
+    assert said.endswith("all 9 rungs hold; the bound is 1e-10\n")
+    theirs["losses"][41] += 1e-3
+    twin_of(theirs)
+    prove_torch(net, losses)
+    said = capsys.readouterr().out
+    assert "✗ losses" in said
+    assert "apart, from step 42 of 200 on" in said
+    assert "labkit prove --mine tiny" in said
 
 
 # --- the course's own ----------------------------------------------------------------------

@@ -283,36 +283,41 @@ def prove(
     """Prove that the two notebooks of a chapter do the same work.
 
     Compares what they have recorded, rung by rung: parameters, dependence on the input, outputs,
-    gradients, outputs after training passes, losses. Exit code 1 when one breaks, which is named.
+    gradients, outputs after training passes, losses, trained weights, outputs after training; and
+    what the chapter adds. Exit code 1 when one breaks, which is named.
     """
     if claims and chapters:
         raise typer.BadParameter("name no chapter with --claims: all are shown")
     if claims or (mine and not chapters):
         _print_verdicts(mine)
         return
-    from labkit import record
+    from labkit import record, twins
     from labkit.press import prove as press
 
     root, loaded, _ = _chosen(chapters, None)
     evidence = record.folder() if mine else root / "evidence"
     broken = []
-    training = [chapter for chapter in loaded if press.trains(chapter)]
-    for chapter in training:
-        rungs = press.of_chapter(evidence, chapter.lab)
+    owed = [chapter for chapter in loaded if chapter.lab.ladder is not None]
+    for chapter in owed:
+        steps = press.of_chapter(evidence, chapter.lab)
         table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
-        for rung in rungs:
-            mark = "[green]✓[/]" if rung.holds else "[red]✗[/]"
-            gap = "–" if rung.difference is None else f"{rung.difference:.1e}"
-            table.add_row(mark, rung.name, gap, rung.detail)
+        for step in steps:
+            mark = "[green]✓[/]" if step.holds else "[red]✗[/]"
+            gap = "–" if step.difference is None else f"{step.difference:.1e}"
+            table.add_row(mark, step.name, gap, step.detail)
         out.print(f"[bold]{chapter.name}[/]")
         out.print(table)
-        if not rungs[-1].holds:
-            broken.append(f"{chapter.name}: rung {rungs[-1].name!r} breaks: {rungs[-1].detail}")
+        if not steps[-1].holds:
+            broken.append(f"{chapter.name}: rung {steps[-1].name!r} breaks: {steps[-1].detail}")
     for line in broken:
         err.print(f"[red]error:[/] {line}", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
-    out.print(f"{len(training)} proven; the bound is {press.BOUND:g}, in float64 on the CPU")
+    out.print(
+        f"{len(owed)} proven, in float64 on the CPU; differences are parts of the size of what is "
+        f"compared, and the bound is {twins.BOUND:g}",
+        soft_wrap=True,
+    )
 
 
 def _print_verdicts(mine: bool) -> None:

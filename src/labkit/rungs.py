@@ -1,4 +1,4 @@
-"""The ladder's rungs: are two twins equal, and if not, what differs first?
+"""The ladder's rungs: whether two twins are equal, and if not, what differs first.
 
 `labkit.ladder` notes what one twin does; here two such notes are held against each other, rung by
 rung, up to the first that breaks. This is the one list of rungs, for the notebook, for
@@ -66,10 +66,7 @@ def compare(first: Exact, second: Exact, more: Sequence[Rung] = ()) -> list[Step
     """
     steps: list[Step] = []
     for rung in (*RUNGS, *more):
-        if all(_has(x, rung.needs) for x in (first, second)):
-            holds, difference, detail = rung.test(first, second)
-        else:
-            holds, difference, detail = False, None, f"no {rung.needs} in both records"
+        holds, difference, detail = _climb(rung, first, second)
         steps.append(Step(rung.name, rung.compares, holds, difference, detail))
         if not holds:
             break
@@ -138,9 +135,19 @@ def took_effect(names: Sequence[str]) -> Rung:
             counts = ours.get(name), theirs.get(name)
             if counts[0] != counts[1] or not counts[0]:
                 return False, None, f"{name}: {counts[0] or 'never'} and {counts[1] or 'never'}"
-        return True, None, ", ".join(f"{name} {ours[name]} times" for name in names)
+        return True, None, ", ".join(f"{name} {ours[name]}×" for name in names)
 
     return Rung("took effect", f"{wanted}: as often in both, and not never", test, "took_effect")
+
+
+def _climb(rung: Rung, first: Exact, second: Exact) -> tuple[bool, float | None, str]:
+    if not all(_has(x, rung.needs) for x in (first, second)):
+        return False, None, f"no {rung.needs} in both records"
+    try:
+        return rung.test(first, second)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        # A record is a file: another labkit may have written it, or a hand.
+        return False, None, f"{rung.needs} has not the known form in both: run the lab again"
 
 
 def _has(exact: Exact, path: str) -> bool:

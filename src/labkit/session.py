@@ -110,22 +110,24 @@ class Session:
                 "not a fresh one or a copy, since equal losses do not make equal networks"
             )
         found = ladder.climb(model, prepare, loss, inputs, labels, test)
-        exact = {"losses": np.asarray(losses).tolist(), "ladder": found}
-        self.record(exact=exact)
+        noted = {"losses": np.asarray(losses, float).tolist(), "ladder": found}
+        self.record(exact=noted)
         other = next(f for f in FRAMEWORKS if f != self.framework)
         theirs = record.course(self.chapter, other)
         if theirs is None:
             print(f"noted for the proof; there is no record of {FRAMEWORKS[other]} here yet")
             return
+        effects = [rungs.took_effect(list(self._took_effect))] if self._took_effect else []
+        ours = {**noted, "took_effect": self._took_effect}
+        steps = rungs.compare(ours, theirs["exact"], effects)
         print(f"this notebook, held against the course's in {FRAMEWORKS[other]}:")
-        steps = rungs.compare(exact, theirs["exact"])
         print(rungs.report(steps))
         if steps[-1].holds:
             print(f"all {len(steps)} rungs hold; the bound is {twins.BOUND:g}")
         else:
             print(
-                "This rung breaks. With a network or data of your own, run both notebooks: "
-                f"labkit prove --mine {self.chapter}"
+                "This rung breaks. With a network or data of your own, run both notebooks and "
+                f"compare these: labkit prove --mine {self.chapter}"
             )
 
 

@@ -107,7 +107,6 @@ def first_weights(model: Any, seed: int = 0) -> Weights:
     return values
 
 
-
 def batches(count: int, size: int, epochs: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
     """Yield the indices of each batch: one NumPy permutation an epoch, the last batch may be short.
 

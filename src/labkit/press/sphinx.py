@@ -19,7 +19,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx_design.shared import create_component
 
-from labkit import record
+from labkit import record, twins
 from labkit.press import claims, prove
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter, load, parse
 from labkit.press.figures import twin_curves, twin_differences
@@ -381,7 +381,7 @@ class TwinLadder(SphinxDirective):
             self.env.note_dependency(str(path))
         try:
             lab = load(root / "chapters" / f"{self.arguments[0]}.md").lab
-            rungs = prove.of_chapter(root / "evidence", lab)
+            steps = prove.of_chapter(root / "evidence", lab)
         except record.RecordError as error:
             raise ExtensionError(str(error)) from None
         rows = "".join(
@@ -389,13 +389,14 @@ class TwinLadder(SphinxDirective):
             f"<td>{'✓ holds' if r.holds else '✗ breaks'}</td>"
             f"<td>{'–' if r.difference is None else f'{r.difference:.1e}'}</td>"
             f"<td>{escape(r.detail)}</td></tr>"
-            for r in rungs
+            for r in steps
         )
         table = (
             '<div class="twin-ladder" tabindex="0"><table class="table">'
             "<caption>The ladder of this chapter. "
-            f"Bound: {prove.BOUND:g}. Compute it again: <code>labkit prove {self.arguments[0]}"
-            f"</code>; from your own runs: <code>labkit prove --mine {self.arguments[0]}</code>"
+            "Differences are parts of the size of what is compared; the bound is "
+            f"{twins.BOUND:g}. Compute it again: <code>labkit prove {self.arguments[0]}</code>; "
+            f"from your own runs: <code>labkit prove --mine {self.arguments[0]}</code>"
             "</caption><thead><tr><th scope='col'>Rung</th><th scope='col'>Verdict</th>"
             "<th scope='col'>Largest difference</th><th scope='col'>Compared</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
