@@ -38,6 +38,30 @@ def folder() -> Path:
     return Path(setting) if setting else platformdirs.user_data_path("labkit") / "evidence"
 
 
+def course(chapter: str, framework: str, device: str = "cpu") -> dict[str, Any] | None:
+    """Return the course's own record of a lab, None where it has none.
+
+    It stands in the folder that ``LABKIT_EVIDENCE`` names (`labkit run` sets it), else in the clone
+    that this module runs from, else in what was installed with labkit.
+
+    Raises
+    ------
+    RecordError
+        When the file is no record.
+    """
+    path = _course_folder() / device / f"{chapter}.{framework}.json"
+    return read(path) if path.is_file() else None
+
+
+def _course_folder() -> Path:
+    if setting := os.environ.get("LABKIT_EVIDENCE"):
+        return Path(setting)
+    here = Path(__file__).parent
+    root = here.parents[1]
+    is_clone = (root / "_config.yml").is_file() and (root / "evidence").is_dir()
+    return root / "evidence" if is_clone else here / "evidence"
+
+
 def write(
     chapter: str,
     framework: str,
