@@ -77,3 +77,23 @@ def test_a_record_in_anothers_place_is_named(records):
     path.write_text(path.read_text().replace('"measured": {}', '"measured": {"t": 3}'))
     with pytest.raises(record.RecordError, match=r"measured\.t must give median"):
         record.read(path)
+
+
+def test_the_courses_record_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_RECORDS", str(tmp_path / "evidence"))
+    record.write("x", "pytorch", exact={"a": 1})
+    monkeypatch.setenv("LABKIT_EVIDENCE", str(tmp_path / "evidence"))
+    assert record.course("x", "pytorch")["exact"] == {"a": 1}
+    assert record.course("x", "tensorflow") is None
+    monkeypatch.delenv("LABKIT_EVIDENCE")  # in a clone
+    assert record.course("first-network", "pytorch")["chapter"] == "first-network"
+
+
+def test_an_installed_labkit_brings_the_courses_records(tmp_path, monkeypatch):
+    monkeypatch.delenv("LABKIT_EVIDENCE", raising=False)
+    installed = tmp_path / "lib" / "site-packages" / "labkit"
+    monkeypatch.setattr(record, "__file__", str(installed / "record.py"))
+    assert record.course("x", "pytorch") is None
+    monkeypatch.setenv("LABKIT_RECORDS", str(installed / "evidence"))
+    record.write("x", "pytorch", exact={"a": 1})
+    assert record.course("x", "pytorch")["exact"] == {"a": 1}

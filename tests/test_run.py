@@ -286,3 +286,74 @@ def test_the_courses_notebooks_are_fresh():
     for path in chapter.chapters(ROOT):
         for job in run.plan(ROOT, [chapter.load(path)], list(chapter.FRAMEWORKS)):
             assert not job.stale, f"{job.path} is stale: run `labkit run`"
+
+
+SHOWS = """\
+# T
+
+```{code-cell}
+:tags: [pytorch]
+:step: found
+lab.record(exact={"n": %s})
+```
+```{code-cell}
+:tags: [tensorflow]
+lab.record(exact={"n": 7})
+```
+
+```{code-cell}
+own = lab.framework
+class lab:
+    prove = print  # shows what the other twin has recorded
+
+pair = {"pytorch": "tensorflow", "tensorflow": "pytorch"}
+found = labkit.record.course("tiny", pair[own])
+lab.prove(found and found["exact"]["n"])
+```
+"""
+
+
+def show(course, n, frameworks=("pytorch", "tensorflow")):
+    """Run what is stale of two twins that show each other's results."""
+    write(course, SHOWS % n)
+    loaded = chapter.load(course / "chapters" / "tiny.md")
+    planned = run.plan(course, [loaded], frameworks)
+    stale = [j for j in planned if j.stale]
+    said = []
+    run.run(
+        course,
+        stale,
+        parallel=2,
+        measure=False,
+        report=lambda *args: said.append(args),
+        watched=[j for j in planned if j not in stale],
+    )
+    return [label for label, done, _, state in said if state == "done"]
+
+
+def shown(course, framework):
+    notebook = nbformat.read(course / "labs" / "tiny" / f"{framework}.ipynb", as_version=4)
+    return notebook.cells[-1].outputs[0].text
+
+
+def test_twins_that_show_each_other_run_until_both_are_true(course):
+    assert sorted(show(course, 5)) == ["tiny pytorch"] * 2 + ["tiny tensorflow"] * 2
+    assert shown(course, "pytorch") == "7\n"
+    assert shown(course, "tensorflow") == "5\n"
+    assert show(course, 5) == []
+    # Only one has changed, and the other shows it.
+    assert sorted(show(course, 6)) == ["tiny pytorch", "tiny tensorflow"]
+    assert shown(course, "tensorflow") == "6\n"
+    # A twin alone is run alone; the other is stale then.
+    assert show(course, 4, ["pytorch"]) == ["tiny pytorch"]
+    loaded = chapter.load(course / "chapters" / "tiny.md")
+    assert [j.stale for j in run.plan(course, [loaded], list(chapter.FRAMEWORKS))] == [False, True]
+
+
+def test_a_notebook_without_a_proof_does_not_depend_on_its_twin(course):
+    go(course)
+    folder = course / "evidence" / "cpu"
+    folder.mkdir()
+    (folder / "tiny.tensorflow.json").write_text("{}")
+    loaded = chapter.load(course / "chapters" / "tiny.md")
+    assert not run.plan(course, [loaded], ["pytorch"])[0].stale

@@ -242,7 +242,12 @@ def run(
         return
     with _progress() as report:
         written = press.run(
-            root, stale, parallel=jobs or os.cpu_count() or 1, measure=measure, report=report
+            root,
+            stale,
+            parallel=jobs or os.cpu_count() or 1,
+            measure=measure,
+            report=report,
+            watched=[job for job in planned if job not in stale],
         )
     changed = ", ".join(str(p.relative_to(root)) for p in written) or "nothing new"
     out.print(f"{len(stale)} notebooks run; written: {changed}", soft_wrap=True)

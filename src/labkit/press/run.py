@@ -49,6 +49,8 @@ class Job:
     old: NotebookNode | None
     path: Path
     fingerprint: str
+    twin: str | None
+    """A digest of the committed results of the other twin, for a notebook that shows them."""
 
     @property
     def label(self) -> str:
@@ -57,11 +59,12 @@ class Job:
 
     @property
     def stale(self) -> bool:
-        """Whether the code, what it uses of labkit, or an output has changed since the last run."""
+        """Whether its code, what that reaches or shows, or an output changed since the last run."""
         if self.old is None:
             return True
         info = self.old.metadata.labkit
-        return bool(info.get("ran") != self.fingerprint or info.get("put_out") != _digest(self.old))
+        now = {"ran": self.fingerprint, "put_out": _digest(self.old), "twin": self.twin}
+        return any(info.get(key) != value for key, value in now.items())
 
 
 def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> list[Job]:
@@ -79,7 +82,8 @@ def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> 
             path = notebook_path(root, chapter.name, framework)
             new, old = weave(chapter, framework, site), read_notebook(path)
             refuse_edited(old, new, path)
-            jobs.append(Job(chapter, framework, new, old, path, fingerprint(new)))
+            twin = _twin(new, root / "evidence")
+            jobs.append(Job(chapter, framework, new, old, path, fingerprint(new), twin))
     return jobs
 
 
@@ -91,9 +95,17 @@ def write_woven(job: Job) -> bool:
 
 
 def run(
-    root: Path, jobs: Sequence[Job], *, parallel: int, measure: bool, report: Report
+    root: Path,
+    jobs: Sequence[Job],
+    *,
+    parallel: int,
+    measure: bool,
+    report: Report,
+    watched: Sequence[Job] = (),
 ) -> list[Path]:
     """Execute notebooks and write them, and the records they made, to ``labs/`` and ``evidence/``.
+
+    A notebook that shows the other twin's results runs once more when these have changed.
 
     Parameters
     ----------
@@ -104,6 +116,8 @@ def run(
         the records and the outputs of cells tagged ``measured``.
     report
         Told of each cell that ends.
+    watched
+        Notebooks that are fresh, and run only if the others' results make them stale.
 
     Returns
     -------
@@ -120,23 +134,40 @@ def run(
     lock = filelock.FileLock(root / "_build" / "run.lock")
     try:
         with lock.acquire(timeout=0):
-            return asyncio.run(_run_all(root, jobs, 1 if measure else parallel, measure, report))
+            written = asyncio.run(_run_all(root, jobs, 1 if measure else parallel, measure, report))
+            again = _stale_now(root, [*jobs, *watched])
+            if again:
+                written += asyncio.run(_run_all(root, again, parallel, False, report))
+            return list(dict.fromkeys(written))
     except filelock.Timeout as error:
         raise RunError(
             "another `labkit run` is at work in this folder; wait for its end, then try again"
         ) from error
 
 
+def _stale_now(root: Path, jobs: Sequence[Job]) -> list[Job]:
+    """Plan notebooks again, and return those that are stale by what has just been run."""
+    planned = [j for job in jobs for j in plan(root, [job.chapter], [job.framework])]
+    return [job for job in planned if job.stale]
+
+
 async def _run_all(
     root: Path, jobs: Sequence[Job], parallel: int, measure: bool, report: Report
 ) -> list[Path]:
     gate = asyncio.Semaphore(parallel)
+    # What the course has found so far, as all notebooks of a run see it: beside them others write.
+    evidence = Path(tempfile.mkdtemp(prefix="evidence-", dir=root / "_build"))
 
     async def one(job: Job) -> list[Path]:
         async with gate:
-            return await _run_one(root, job, measure, report)
+            return await _run_one(root, job, measure, report, evidence)
 
-    results = await asyncio.gather(*(one(job) for job in jobs), return_exceptions=True)
+    try:
+        if (root / "evidence").is_dir():
+            shutil.copytree(root / "evidence", evidence, dirs_exist_ok=True)
+        results = await asyncio.gather(*(one(job) for job in jobs), return_exceptions=True)
+    finally:
+        shutil.rmtree(evidence, ignore_errors=True)
     failed = [r for r in results if isinstance(r, BaseException)]
     for error in failed:
         if not isinstance(error, RunError):
@@ -146,11 +177,20 @@ async def _run_all(
     return [path for paths in results if not isinstance(paths, BaseException) for path in paths]
 
 
-async def _run_one(root: Path, job: Job, measure: bool, report: Report) -> list[Path]:
+async def _run_one(
+    root: Path, job: Job, measure: bool, report: Report, evidence: Path
+) -> list[Path]:
     records = Path(tempfile.mkdtemp(prefix="records-", dir=root / "_build"))
     try:
         await execute(
-            job.notebook, job.chapter, job.path.parent, report, job.label, records, not measure
+            job.notebook,
+            job.chapter,
+            job.path.parent,
+            report,
+            job.label,
+            records,
+            not measure,
+            evidence=evidence,
         )
         written = [p for p in _take_records(records, root / "evidence", measure) if p]
     except RunError:
@@ -163,6 +203,7 @@ async def _run_one(root: Path, job: Job, measure: bool, report: Report) -> list[
         _keep_measured(job)
     info = job.notebook.metadata.labkit
     info.ran, info.put_out = job.fingerprint, _digest(job.notebook)
+    info.twin = _twin(job.notebook, evidence)
     info.machine = record.machine()
     if job.old is not None and _outputs(job.old) == _outputs(job.notebook):
         # The same results on another machine or version are no news.
@@ -180,10 +221,12 @@ async def execute(
     label: str,
     records: Path,
     quick: bool = True,
+    evidence: Path | None = None,
 ) -> None:
     """Run a notebook's cells in a kernel of its own, in place, and normalise what they put out.
 
-    A `quick` run takes one reading of what a clock decides, since nobody keeps it.
+    A `quick` run takes one reading of what a clock decides, since nobody keeps it. The course's own
+    records, which a proof is shown against, are read from `evidence`.
 
     Raises
     ------
@@ -201,6 +244,7 @@ async def execute(
         "LABKIT_QUICK": "1" if quick else "",
         "PYTHONHASHSEED": "0",
         "COLUMNS": "80",
+        **({"LABKIT_EVIDENCE": str(evidence)} if evidence else {}),
     }
     code = [c for c in notebook.cells if c.cell_type == "code"]
     report(label, 0, len(code), "starting")
@@ -267,6 +311,22 @@ def labkit_files(code: str) -> list[Path]:
     return sorted(found)
 
 
+def _twin(notebook: NotebookNode, evidence: Path) -> str | None:
+    """Return a digest of the results that a notebook's proof is shown against, None for no proof.
+
+    ``"none"`` stands for a twin without a record, or with one that cannot be read.
+    """
+    if not any("lab.prove(" in c.source for c in notebook.cells if c.cell_type == "code"):
+        return None
+    info = notebook.metadata.labkit
+    other = next(f for f in FRAMEWORKS if f != info.framework)
+    try:
+        exact = record.read(evidence / "cpu" / f"{info.chapter}.{other}.json")["exact"]
+    except record.RecordError:
+        return "none"
+    return hashlib.sha256(json.dumps(exact, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _text(notebook: NotebookNode) -> str:
     return nbformat.writes(notebook) + "\n"
 
@@ -291,7 +351,7 @@ def _keep_outputs(job: Job) -> None:
     for place, cell in enumerate(code):
         old = ran.get(cell.id, by_place[place])
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
-    for key in ("ran", "put_out", "machine"):
+    for key in ("ran", "put_out", "twin", "machine"):
         job.notebook.metadata.labkit[key] = job.old.metadata.labkit[key]
 
 
