@@ -19,9 +19,9 @@ from labkit.twins import BOUND
 
 STEPS = 200
 """The fewest steps of training that prove anything."""
-ROUNDING = 64 * float(np.finfo(float).eps)
-"""What rounding alone may do, as a part of the size of all that is computed together. The gradient
-of a bias before BatchNorm, say, is zero but for rounding, and has no size of its own."""
+SMALL = 1e-4
+"""A weight below this part of the largest one is measured against that part. The gradient of a bias
+before BatchNorm, say, is zero but for the rounding of all others, and has no size of its own."""
 
 Exact = Mapping[str, Any]
 Test = Callable[[Exact, Exact], tuple[bool, float | None, str]]
@@ -232,7 +232,7 @@ def _evaluation(a: Exact, b: Exact) -> tuple[bool, float | None, str]:
 
 
 def _by_weight(name: str, nothing: str) -> Test:
-    """Compare what was noted of each weight by that weight's own size, rounding of all set aside.
+    """Compare what was noted of each weight by that weight's own size, see `SMALL`.
 
     Parameters
     ----------
@@ -244,14 +244,14 @@ def _by_weight(name: str, nothing: str) -> Test:
         ours, theirs = a["ladder"][name], b["ladder"][name]
         if ours.keys() != theirs.keys() or not ours:
             return False, None, f"of {len(ours)} and {len(theirs)} weights, not the same ones"
-        arrays = {n: np.array([ours[n], theirs[n]], float) for n in ours}
-        whole = max(float(np.abs(pair).max()) for pair in arrays.values())
-        if not whole:
+        pairs = {n: np.array([ours[n], theirs[n]], float) for n in ours}
+        sizes = {n: float(np.abs(pair).max()) for n, pair in pairs.items()}
+        largest = max(sizes.values())
+        if not largest:
             return False, None, nothing
         gaps = {
-            n: max(0.0, float(np.abs(pair[0] - pair[1]).max()) - ROUNDING * whole)
-            / max(float(np.abs(pair).max()), ROUNDING * whole)
-            for n, pair in arrays.items()
+            n: float(np.abs(pair[0] - pair[1]).max()) / max(sizes[n], SMALL * largest)
+            for n, pair in pairs.items()
         }
         worst = max(gaps, key=gaps.__getitem__)
         fine = gaps[worst] <= BOUND
