@@ -139,10 +139,54 @@ def test_a_release_is_installed_by_its_tag(course):
     assert "/blob/v0.1.0/" in Site.read(course).colab("x")
 
 
-def test_a_broken_config(course):
-    (course / "_config.yml").write_text("title: x\n")
-    with pytest.raises(SourceError, match=r"_config\.yml: must give repository\.url"):
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("title: x\n", None, "repository: `url` is missing"),
+        ("- x\n", None, "must be a map"),
+        ("title: [\n", 2, "cannot be read as YAML"),
+        ("title: x\ntitle: y\n", 2, "key 'title' stands twice, first in line 1"),
+        ("repository: {url: 'javascript:x', branch: a}\n", 1, "it must be https://github.com/"),
+        ("repository:\n  url: https://github.com/a/b\n", 1, "repository: `branch` is missing"),
+        ("repository: {url: https://github.com/a/b, branch: 'a\"b'}\n", 1, "a branch's name"),
+        (
+            "repository: {url: https://github.com/a/b, branch: a}\n"
+            "launch_buttons: {jupyterhub_url: 'javascript:x'}\n",
+            2,
+            "launch_buttons: `jupyterhub_url` is 'javascript:x'; it must be an address",
+        ),
+        ("title: caf\udce9\n", 1, "is not UTF-8 (byte 10)"),
+    ],
+)
+def test_a_broken_config(course, text, line, words):
+    (course / "_config.yml").write_text(text, errors="surrogateescape")
+    with pytest.raises(SourceError) as caught:
         Site.read(course)
+    assert caught.value.line == line
+    assert words in str(caught.value)
+
+
+def test_without_a_config_the_folder_is_no_course(course):
     (course / "_config.yml").unlink()
     with pytest.raises(SourceError, match="is missing"):
         Site.read(course)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("@misc{a, title={T}, url={javascript:alert(1)}}", "a: 'javascript:alert"),
+        ("@misc{a, title={T}", "cannot be read: syntax error in line 1"),
+        ("@misc{a, title={T}}\n@misc{a, title={T}}", "cannot be read: repeated"),
+    ],
+)
+def test_a_bad_source_is_named(course, text, words):
+    (course / "references.bib").write_text(text)
+    with pytest.raises(SourceError) as caught:
+        Site.read(course).lookup("cite", "a")
+    assert words in str(caught.value)
+
+
+def test_brackets_in_a_doi_do_not_end_the_link(course):
+    (course / "references.bib").write_text("@misc{a, title={T}, doi={10.1/S0(98)1}}")
+    assert Site.read(course).lookup("cite", "a")[1] == "https://doi.org/10.1/S0%2898%291"
