@@ -153,8 +153,9 @@ def parse(text: str, path: Path) -> Chapter:
     except Exception as error:  # jupytext raises several kinds for one reason
         raise SourceError(path, None, f"a cell's options cannot be read: {error}") from error
     cells = []
+    numbered = text.splitlines()
     for source, begin in zip(notebook.cells, notebook.metadata["source_map"], strict=True):
-        line = _first_line(text, begin, source.source)
+        line = _first_line(numbered, begin, source.source)
         own = dict(source.metadata)
         for key, value in own.items():
             _check_kind(key, value, _KINDS.get(key, object), path, line)
@@ -250,13 +251,12 @@ def _check_kind(name: str, value: Any, kind: type[Any], path: Path, line: int) -
         raise SourceError(path, line, "mystnb: image must be a map, {image: {alt: …}}")
 
 
-def _first_line(text: str, begin: int, source: str) -> int:
+def _first_line(lines: list[str], begin: int, source: str) -> int:
     """Return the line, from 1, on which a cell's own first line stands.
 
     The source map counts options and blank lines in.
     """
     first = source.split("\n", 1)[0]
-    lines = text.splitlines()
     for number in range(begin, len(lines)):
         if lines[number] == first:
             return number + 1
