@@ -146,7 +146,13 @@ def _claim(name: str, site: Site, path: Path, line: int) -> str:
     if name not in put:
         raise SourceError(path, line, f"no claim {name!r}; {did_you_mean(name, put)}")
     claim, board = put[name], site.page("chapters/scoreboard", f"claim-{name}")
-    return f"> **Claim:** {claim.says} ({claim.source.title}) [The verdict]({board})"
+    says, title = escaped(claim.says), escaped(claim.source.title)
+    return f"> **Claim:** {says} ({title}) [The verdict]({board})"
+
+
+def escaped(text: str) -> str:
+    """Return words for Markdown, in which they are no HTML and no link."""
+    return re.sub(r"([\[\]<\\])", r"\\\1", text)
 
 
 def _picture(target: str, site: Site, path: Path, line: int) -> str:
