@@ -1,7 +1,13 @@
+import contextlib
+import copy
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BODY, FRONT, ROOT, chapter_text
+from hypothesis import given as given_
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from labkit.press import chapter
 from labkit.press.source import SourceError
@@ -81,6 +87,15 @@ OWES = FRONT.replace('"it trains nothing"', "[clipping]")
         ('+++ {"tag": ["pytorch"]}\n\nWords.\n', 1, "unknown key 'tag'; did you mean 'tags'?"),
         ('+++ {"tags": ["solo"]}\n\nWords.\n', 3, "tag 'solo' on prose"),
         ("# Another title\n", 1, "a second title, 'Another title'"),
+        ('+++ ["pytorch"]\n\nWords.\n', 1, "what follows +++ is no map"),
+        ('+++ {"tags": [], "tags": ["pytorch"]}\n\nWords.\n', 1, "a key stands twice"),
+        ("+++ " + "[" * 100_000 + "\n\nWords.\n", 1, "what follows +++ is no JSON"),
+        ("```{code-cell}\n:step: {a: b}\n1\n```\n", 2, "step must be a word, not {'a': 'b'}"),
+        ("```{code-cell}\n:step: 2026-13-45\n1\n```\n", 2, "month must be in 1..12"),
+        ("```{code-cell}\n:step: a\n:step: b\n1\n```\n", 3, "option 'step' stands twice"),
+        ("```{code-cell}\n---\nstep: {a: b}\n---\n1\n```\n", 2, "write a cell's options as lines"),
+        ("````{code-cell}\n:step: {a: b}\n1\n````\n", 3, "step must be a word, not {'a': 'b'}"),
+        ("```{code-cell}\n:mystnb: {image: x}\n1\n```\n", 2, "image must be a map"),
         (PYTORCH % "setup" + TENSORFLOW, 4, "step 'setup': use up to 40"),
         (PYTORCH % "a-pytorch" + TENSORFLOW, 4, "no framework at its end"),
         ("```{code-cell}\n:tags: [pytorch, solo, differs]\n1\n```\n", 3, "for a shared cell"),
@@ -96,30 +111,129 @@ def test_bad_cells(body, line, words):
     assert words in said
 
 
+def given(old, new):
+    """The front matter with one thing written otherwise."""
+    assert old in FRONT
+    return FRONT.replace(old, new)
+
+
 @pytest.mark.parametrize(
     ("front", "line", "words"),
     [
         ("# No front matter\n", 1, "has no front matter"),
-        ("---\nlab: {name: tiny\n---\n", 2, "is no YAML"),
+        ("---\nlab: {name: tiny\n---\n", 2, "cannot be read as YAML"),
+        ("---\nlab: " + "[" * 5000 + "\n---\n", 1, "nested too deeply"),
+        ("---\n- lab\n---\n", 1, "has no `lab:`"),
         ("---\ntitle: x\n---\n", 1, "has no `lab:`"),
-        (FRONT.replace("read: 1", "read: soon"), 4, "lab.read must be a int"),
-        (FRONT.replace("read: 1, ", ""), 4, "lab.read must be a int"),
-        (FRONT.replace("read:", "raed:"), 4, "unknown lab field 'raed'; did you mean 'read'?"),
-        (FRONT.replace("name: tiny", "name: other"), 4, "lab.name is 'other', the file 'tiny'"),
-        (FRONT.replace("beginner", "begginer"), 4, "did you mean 'beginner'?"),
-        (FRONT.replace("[first-network]", "first"), 4, "lab.claims list topics"),
-        (FRONT.replace(', ladder: "it trains nothing"', ""), 4, "lab.ladder must list what"),
-        (FRONT.replace('"it trains nothing"', '" "'), 4, "lab.ladder must list what"),
-        (FRONT.replace('"it trains nothing"', "[1]"), 4, "lab.ladder must list what"),
-        (FRONT.replace('"it trains nothing"', "[[a]]"), 4, "lab.ladder must list what"),
-        (FRONT.replace('"it trains nothing"', "[a, a]"), 4, "lab.ladder must list what"),
-        (FRONT.replace("ladder: ", "no_ladder: "), 4, "unknown lab field 'no_ladder'"),
+        (given("read: 1", "read: soon"), 4, "`read` is 'soon'; it must be a whole number"),
+        (given("read: 1", "read: -5"), 4, "`read` is -5; it must be a whole number, 1 or more"),
+        (given("read: 1", "read: yes"), 4, "`read` is True; it must be a whole number"),
+        (given("run: 1", "run: 0"), 4, "`run` is 0; it must be a whole number, 1 or more"),
+        (given("read: 1", "read: 2026-13-45"), 4, "cannot be read as YAML: month must be in 1..12"),
+        (given("read: 1", "read: " + "9" * 5000), 4, "cannot be read as YAML: Exceeds the limit"),
+        (given("read: 1, ", ""), 4, "`read` is missing; it must be a whole number"),
+        (given("read:", "raed:"), 4, "lab: unknown 'raed'; did you mean 'read'?"),
+        (given("read: 1", "read: 1, read: 2"), 4, "key 'read' stands twice, first in line 4"),
+        (given("read: 1", "read: &x 1, run: *x"), 4, "an alias (*); write the value out"),
+        (given("read: 1", "1: read"), 4, "key 1 is no word; put it in quotes"),
+        (given("read: 1", "[a]: 1"), 4, "key ['a'] is no word"),
+        (given("name: tiny", "name: other"), 4, "`name` is 'other', the file 'tiny'"),
+        (given("name: tiny", "name: 'a b'"), 4, "must be made of lower-case letters"),
+        (given("beginner", "begginer"), 4, "did you mean 'beginner'?"),
+        (given("beginner", "[beginner]"), 4, "`difficulty` is ['beginner']; it must be a text"),
+        (given("[first-network]", "first"), 4, "`claims` is 'first'; it must be a list of words"),
+        (given("[first-network]", "[{a: 1}]"), 4, "it must be a list of words"),
+        (given(', ladder: "it trains nothing"', ""), 4, "`ladder` is missing"),
+        (given('"it trains nothing"', '" "'), 4, "`ladder` is ' '; it must be a text"),
+        (given('"it trains nothing"', "[1]"), 4, "`ladder` is [1]; it must be a list"),
+        (given('"it trains nothing"', "[[a]]"), 4, "`ladder` is [['a']]; it must be a list"),
+        (given('"it trains nothing"', "[a, a]"), 4, "`ladder` names one thing twice"),
+        (given("ladder: ", "no_ladder: "), 4, "unknown 'no_ladder'; did you mean 'ladder'?"),
+        (given("lab: {", "lab: {needs: [onnx], "), 4, "lab.needs: must be a map"),
+        (given("lab: {", "lab: {needs: {onnx: 1}, "), 4, "`onnx` is 1; it must be a text"),
+        (given("lab: {", "lab: {needs: {'o\"': onnx}, "), 4, "is no module's name"),
+        (given("lab: {", "lab: {needs: {onnx: '-r x'}, "), 4, "pip does not take that"),
+        (given("lab: {", "lab: {equal: [a, b], "), 4, "lab.equal: must be a map"),
+        (given("lab: {", "lab: {equal: a, "), 4, "lab.equal: must be a map"),
+        (given("lab: {", "lab: {equal: {a b: c}, "), 4, "'a b' is no field of a record"),
+        (given("lab: {", "lab: {equal: {a: [b]}, "), 4, "lab.equal.a: must be a map"),
+        (given("lab: {", "lab: {equal: {a: {waht: b}}, "), 4, "lab.equal.a: unknown 'waht'"),
+        (given("lab: {", "lab: {equal: {a: {what: 1}}, "), 4, "lab.equal.a: `what` is 1"),
+        (given("lab: {", "lab: {equal: {a: {what: b, because: c}}, "), 4, "needs `because`"),
+        *(
+            (
+                given("lab: {", f"lab: {{equal: {{a: {{what: b, because: c, bound: {bound}}}}}, "),
+                4,
+                "it must be a number above 0 and below 1",
+            )
+            for bound in (".inf", "-.inf", ".nan", "-1.0e-9", "0", "1", "1e400", "x", "[1]", "yes")
+        ),
     ],
 )
 def test_bad_front_matter(front, line, words):
     said = error("# T\n", front)
     assert said.startswith(f"chapters/tiny.md:{line}: "), said
     assert words in said
+
+
+def test_a_fault_in_a_map_of_several_lines_has_its_own_line():
+    lab = "lab:\n  name: tiny\n  read: 1\n  run: 1\n  difficulty: beginner\n  ladder: []\n"
+    front = "---\n" + lab + "  equal:\n    one: first\n    two:\n      what: second\n%s---\n"
+    said = error("# T\n", front % "      bound: 1\n")
+    assert said.startswith("chapters/tiny.md:12: lab.equal.two: `bound` is 1; it must be")
+    said = error("# T\n", front % "    one: third\n")
+    assert said.startswith(
+        "chapters/tiny.md:12: the front matter cannot be read as YAML: key 'one'"
+    )
+
+
+def test_a_bound_may_be_written_without_a_point():
+    front = given("lab: {", "lab: {equal: {a: {what: b, because: c, bound: 1e-6}}, ")
+    assert parse(BODY, front).lab.equal[0].bound == 1e-6
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=6,
+)
+LAB = {
+    "name": "tiny",
+    "read": 1,
+    "run": 1,
+    "difficulty": "beginner",
+    "needs": {"onnx": "onnx"},
+    "claims": ["first-network"],
+    "equal": {"a": {"what": "b", "bound": 0.1, "because": "c"}},
+    "ladder": "it trains nothing",
+}
+
+
+@settings(deadline=None, max_examples=150)
+@given_(st.sampled_from(sorted(LAB)), ANYTHING, st.sampled_from(["", "a", "what", "bound"]))
+def test_whatever_front_matter_holds_is_read_or_is_an_error_with_its_line(key, value, inside):
+    lab = copy.deepcopy(LAB)
+    if inside == "a":
+        lab["equal"]["a"] = value
+    elif inside:
+        lab["equal"]["a"][inside] = value
+    else:
+        lab[key] = value
+    front = "---\n" + yaml.safe_dump({"lab": lab}, allow_unicode=True) + "---\n"
+    found = []
+    try:
+        parse(BODY, front)
+    except SourceError as error:
+        found.append(error)
+    assert all(error.line for error in found)
+
+
+@settings(deadline=None, max_examples=150)
+@given_(st.integers(0, len(FRONT + BODY)), st.integers(0, 30), st.text(max_size=12))
+def test_whatever_a_chapter_holds_is_read_or_is_an_error(place, cut, new):
+    text = FRONT + BODY
+    with contextlib.suppress(SourceError):
+        chapter.parse(text[:place] + new + text[place + cut :], PATH)
 
 
 def test_a_chapter_owes_a_ladder_or_says_why_not():
@@ -141,7 +255,8 @@ def test_a_chapter_owes_a_ladder_or_says_why_not():
 def test_a_ladder_that_is_owed_is_climbed_by_both_twins(old, new, framework):
     assert old in CLIMB
     said = error("# T\n\n" + CLIMB.replace(old, new), OWES)
-    assert f"owes a ladder, and no {framework} cell of a step named `ladder` calls" in said
+    assert said.startswith("chapters/tiny.md:4: a ladder is owed")
+    assert f", and no {framework} cell of a step named `ladder` calls" in said
 
 
 def test_a_cell_whose_outputs_differ_says_so():
@@ -165,6 +280,12 @@ def test_names_collide_with_nothing():
     assert len(ids) == len(set(ids)) == 7
 
 
+@pytest.mark.parametrize("title", ["<script>x</script>", "a](javascript:b)", "a > b"])
+def test_a_title_is_plain_words(title):
+    said = error(f"# {title}\n\nWords.\n")
+    assert said.startswith("chapters/tiny.md:6: the title holds <, >, [ or ]")
+
+
 def test_no_title():
     assert "begins with no title" in error("Words.\n")
     assert "begins with no title" in error("```{code-cell}\n1\n```\n")
@@ -183,5 +304,5 @@ def test_headings_are_not_sought_in_code():
 def test_not_utf8(tmp_path):
     path = tmp_path / "tiny.md"
     path.write_bytes((FRONT + "# Größe\n").encode("latin-1"))
-    with pytest.raises(SourceError, match="is not UTF-8"):
+    with pytest.raises(SourceError, match=r"tiny.md:6: is not UTF-8 \(byte \d+\)"):
         chapter.load(path)

@@ -1,7 +1,10 @@
 """Claims, rules and the verdicts that records give."""
 
 import pytest
+import yaml
 from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from labkit import record
 from labkit.measure import Measurement
@@ -99,12 +102,15 @@ def test_a_field_that_no_record_has_is_an_error(evidence):
         ("      because: on the weather\n", "", "'depends' needs `because`"),
         (", b: lab.tensorflow.exact.steps", "", "it must read two fields"),
         ("lab.tensorflow.", "lab.pytorch.", "from both twins"),
-        ("      number: a / b\n", "", "has not the known form"),
+        ("      number: a / b\n", "", "claim 'faster'.rule: `number` is missing"),
         ("    rule:", "    rul:", "unknown 'rul'; did you mean 'rule'"),
         ("      shown:", "      show:", "unknown 'show'; did you mean 'shown'"),
         ("lab.pytorch.exact", "lab.pytroch.exact", "is no chapter.framework.exact.name"),
         ("{a} and {b}", "{a} and {c}", "cannot be filled in"),
         ("a / b", "a[9]", "cannot be computed"),
+        ("a / b", "-" * 9000 + "1", "cannot be computed"),
+        ("a / b", "largest_gap('x', a)", "cannot be computed"),
+        ("{a} and", "{a.b} and", "cannot be filled in"),
         ('"false": number < 1', '"false": number > 0', "holds and false at once"),
     ],
 )
@@ -112,6 +118,93 @@ def test_bad_rules_are_named(evidence, old, new, words):
     put(9, 3)
     with pytest.raises(SourceError, match=words):
         judge(evidence, CLAIM.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("holds: number > 2", "holds: true", 15, "`holds` is True; it must be a text"),
+        ("holds: number > 2", "holds: [a]", 15, "`holds` is ['a']; it must be a text"),
+        ('"false":', "false:", 16, "key False is no word; put it in quotes"),
+        ('"false":', "holds:", 16, "key 'holds' stands twice, first in line 15"),
+        ("      number: a / b\n", "", 10, "claim 'faster'.rule: `number` is missing"),
+        ("      number: a / b\n", "      number: 1\n", 12, "`number` is 1; it must be a text"),
+        ("reads: {a:", "reads: {a: {b: c}, d:", 11, "it must be a text"),
+        ("a: lab.pytorch", "a: ../../x/lab.pytorch", 11, "no chapter.framework.exact.name"),
+        ("a: lab.pytorch", "a: a/b/lab.pytorch", 11, "no chapter.framework.exact.name"),
+        ("id: faster", "id: <b>", 4, "`id` is '<b>'; it must be made of lower-case letters"),
+        ("id: faster", "id: [x]", 4, "`id` is ['x']; it must be a text"),
+        ("topic: speed", 'topic: a" onclick="x', 6, "it must be made of lower-case letters"),
+        ("chapter: lab", "chapter: ../lab", 7, "it must be made of lower-case letters"),
+        ('says: "A is faster."', "says: 2026-13-45", 8, "month must be in 1..12"),
+        ("by: x", "by: [x]", 5, "`by` is ['x']; it must be a text"),
+        ("by: x", "by: y", 5, "no source 'y'"),
+        ('"A is faster."', '"caf\udce9"', 8, "is not UTF-8"),
+        ('"A is faster."', "*other", 8, "an alias (*)"),
+    ],
+)
+def test_a_bad_claim_is_named_with_its_line(evidence, old, new, line, words):
+    assert old in CLAIM
+    path = evidence / "claims.yml"
+    path.write_text(HEAD + CLAIM.replace(old, new), errors="surrogateescape")
+    with pytest.raises(SourceError) as caught:
+        claims.load(path)
+    assert caught.value.line == line
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{title: X, url: 'javascript:alert(1)'}", "it must be an address, https://"),
+        ("{title: X, url: 'https://x\">'}", "it must be an address, https://"),
+        ("{title: [X]}", "`title` is ['X']; it must be a text"),
+        ("{title: X, date: [1]}", "`date` must be a date"),
+        ("{titel: X}", "unknown 'titel'; did you mean 'title'"),
+        ("X", "sources.x: must be a map"),
+    ],
+)
+def test_a_bad_source_is_named_with_its_line(evidence, source, words):
+    path = evidence / "claims.yml"
+    path.write_text(f"sources:\n  x: {source}\nclaims:\n{CLAIM}")
+    with pytest.raises(SourceError) as caught:
+        claims.load(path)
+    assert caught.value.line == 2
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "x", "- x", "claims: x\nsources: {}", "claims: [x]"])
+def test_a_file_of_another_form_is_an_error(evidence, text):
+    (evidence / "claims.yml").write_text(text)
+    with pytest.raises(SourceError):
+        claims.load(evidence / "claims.yml")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data(), ANYTHING)
+def test_whatever_claims_hold_is_read_or_is_an_error_with_its_line(tmp_path_factory, data, value):
+    content = yaml.safe_load(HEAD + CLAIM)
+    row = content["claims"][0]
+    inside = [content, content["sources"], content["sources"]["x"], row, row["rule"]]
+    inside += [row["rule"]["reads"], row["rule"]["when"]]
+    part = data.draw(st.sampled_from(inside))
+    part[data.draw(st.sampled_from(sorted(part)))] = value
+    path = tmp_path_factory.getbasetemp() / "claims.yml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True))
+    found = []
+    try:
+        for claim in claims.load(path):
+            claims.judge(claim, path.parent)
+    except SourceError as error:
+        found.append(error)
+    assert all(error.line for error in found)
 
 
 def test_one_twin_needs_a_reason(evidence):

@@ -115,7 +115,7 @@ def test_bad_claims_are_named(tmp_path):
         (good.replace("by: viso\n", "by: vizo\n", 1), "no source 'vizo'; did you mean 'viso'"),
         (good.replace("id: accuracy-equal", "id: results-differ"), "'results-differ' stands twice"),
         ("claims: [", "cannot be read as YAML"),
-        ("sources: {}\n", "has not the known form"),
+        ("sources: {}\n", "`claims` is missing; it must be a list of maps"),
     ):
         path.write_text(text)
         with pytest.raises(SourceError, match=words):

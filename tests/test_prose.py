@@ -1,3 +1,5 @@
+import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,11 @@ def test_what_is_markdown_already_stays(site):
         ("```{tip} Short words.\n```", "> **Tip**\n>\n> Short words."),
         ("- one\n\n  ```python\n  {term}`x`\n  ```", "- one\n\n  ```python\n  {term}`x`\n  ```"),
         ("$f[i](x)$ and `[a](b)`", "$f[i](x)$ and `[a](b)`"),
+        ("`<b>`, $a<b$, 1 < 2 and <https://x.org>", "`<b>`, $a<b$, 1 < 2 and <https://x.org>"),
+        ("`a` {math}`b` ``{math}`c` `` {math}`` d` ``", "`a` $b$ ``{math}`c` `` $ d` $"),
+        ("`never closed {math}``x``", "`never closed $x$"),
+        ("{}`x` and { math}`x` and }`x`", "{}`x` and { math}`x` and }`x`"),
+        ("{term}`a layer <layer>`", None),
         (":::{admonition} A title\n:class: tip\nWords.\n:::", "> **A title**\n>\n> Words."),
         (
             "```{figure} https://example.org/cat.png\n:alt: A cat.\nA *cat*.\n```",
@@ -71,7 +78,7 @@ def test_what_is_markdown_already_stays(site):
 def test_myst_becomes_markdown(source, wanted, site):
     got = plain(source, site)
     if wanted is None:
-        assert got.startswith("> **Note**\n>\n> Mind [loss](https://")
+        assert got.startswith(("> **Note**\n>\n> Mind [loss](https://", "[a layer](https://"))
     else:
         assert got == wanted
 
@@ -96,6 +103,18 @@ def test_myst_becomes_markdown(source, wanted, site):
         ("Words.\n```{note}\nx", 11, "is never closed"),
         ("See [there](glossary.md).", 10, "works in the book alone"),
         ("```{note}\nx\n{trem}`y`\n```", 12, "unknown role {trem}"),
+        ("```{figure} /etc/passwd\n:alt: A.\n```", 10, "lies outside of chapters/"),
+        ("```{figure} ../../x.png\n:alt: A.\n```", 10, "lies outside of chapters/"),
+        ("```{figure} ../README.md\n:alt: A.\n```", 10, "lies outside of chapters/"),
+        ("```{image} glossary.md\n:alt: A.\n```", 10, "there is no picture 'glossary.md'"),
+        ("```{image} javascript:x\n:alt: A.\n```", 10, "there is no picture 'javascript:x'"),
+        ("```{image} " + "x" * 5000 + ".png\n:alt: A.\n```", 10, "is no name of a picture"),
+        ("```{image} a\0b.png\n:alt: A.\n```", 10, "is no name of a picture"),
+        ("Words\n<script>x</script>", 11, "'<script>' is HTML"),
+        ("<img src=x onerror=y>", 10, "'<img' is HTML"),
+        ("Words\n<!-- none -->", 11, "'<!--' is HTML"),
+        ("[![A cat.](https://x.org/c.png)](glossary.md)", 10, "works in the book alone"),
+        ("[x](javascript:y)", 10, "works in the book alone"),
     ],
 )
 def test_what_is_not_known_is_an_error_with_its_line(source, line, words, site):
@@ -103,6 +122,32 @@ def test_what_is_not_known_is_an_error_with_its_line(source, line, words, site):
         plain(source, site)
     assert str(caught.value).startswith(f"chapters/x.md:{line}: ")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("`", "[", "![", "[a](", "]("),
+        *("$", "$$a", "<", "{a}`", "{term", "` `` "),
+        *("> ", "*a_", "\\"),
+    ],
+)
+def test_a_long_line_is_read_in_one_pass(piece, site):
+    """In processor time, so that a busy machine fails nothing; what was slow took minutes."""
+    began = time.process_time()
+    with contextlib.suppress(SourceError):
+        plain("Words " + piece * 20_000, site)
+    with contextlib.suppress(SourceError):
+        plain("{term}`a" + piece * 20_000 + " <x>`", site)
+    assert time.process_time() - began < 10
+
+
+def test_a_picture_beside_the_chapter_is_addressed_in_the_repository(course):
+    (course / "chapters" / "a cat.png").write_bytes(b"")
+    text = "```{image} ./a cat.png\n:alt: A cat.\n```"
+    got = prose.plain(text, Site.read(course), course / "chapters" / "tiny.md", 1)
+    address = "https://github.com/example/twin-labs/raw/main/chapters/a%20cat.png"
+    assert got == f"![A cat.]({address})"
 
 
 def test_nothing_of_myst_is_left_in_the_courses_notebooks():
@@ -139,10 +184,54 @@ def test_a_release_is_installed_by_its_tag(course):
     assert "/blob/v0.1.0/" in Site.read(course).colab("x")
 
 
-def test_a_broken_config(course):
-    (course / "_config.yml").write_text("title: x\n")
-    with pytest.raises(SourceError, match=r"_config\.yml: must give repository\.url"):
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("title: x\n", None, "repository: `url` is missing"),
+        ("- x\n", None, "must be a map"),
+        ("title: [\n", 2, "cannot be read as YAML"),
+        ("title: x\ntitle: y\n", 2, "key 'title' stands twice, first in line 1"),
+        ("repository: {url: 'javascript:x', branch: a}\n", 1, "it must be https://github.com/"),
+        ("repository:\n  url: https://github.com/a/b\n", 1, "repository: `branch` is missing"),
+        ("repository: {url: https://github.com/a/b, branch: 'a\"b'}\n", 1, "a branch's name"),
+        (
+            "repository: {url: https://github.com/a/b, branch: a}\n"
+            "launch_buttons: {jupyterhub_url: 'javascript:x'}\n",
+            2,
+            "launch_buttons: `jupyterhub_url` is 'javascript:x'; it must be an address",
+        ),
+        ("title: caf\udce9\n", 1, "is not UTF-8 (byte 10)"),
+    ],
+)
+def test_a_broken_config(course, text, line, words):
+    (course / "_config.yml").write_text(text, errors="surrogateescape")
+    with pytest.raises(SourceError) as caught:
         Site.read(course)
+    assert caught.value.line == line
+    assert words in str(caught.value)
+
+
+def test_without_a_config_the_folder_is_no_course(course):
     (course / "_config.yml").unlink()
     with pytest.raises(SourceError, match="is missing"):
         Site.read(course)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("@misc{a, title={T}, url={javascript:alert(1)}}", "a: 'javascript:alert"),
+        ("@misc{a, title={T}", "cannot be read: syntax error in line 1"),
+        ("@misc{a, title={T}}\n@misc{a, title={T}}", "cannot be read: repeated"),
+    ],
+)
+def test_a_bad_source_is_named(course, text, words):
+    (course / "references.bib").write_text(text)
+    with pytest.raises(SourceError) as caught:
+        Site.read(course).lookup("cite", "a")
+    assert words in str(caught.value)
+
+
+def test_brackets_in_a_doi_do_not_end_the_link(course):
+    (course / "references.bib").write_text("@misc{a, title={T}, doi={10.1/S0(98)1}}")
+    assert Site.read(course).lookup("cite", "a")[1] == "https://doi.org/10.1/S0%2898%291"

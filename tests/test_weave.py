@@ -1,3 +1,5 @@
+import ast
+
 import nbformat
 import pytest
 from conftest import BODY, FRONT, ROOT, chapter_text
@@ -76,6 +78,23 @@ def test_needs_are_installed_where_they_are_missing(course):
     text = FRONT.replace("claims:", "needs: {onnx: 'onnx>=1.17'}, claims:") + BODY
     (course / "chapters" / "tiny.md").write_text(text)
     assert '    "onnx":\n    "onnx>=1.17",\n' in woven(course).cells[1].source
+
+
+def test_what_the_set_up_cell_is_told_stays_a_string(course):
+    need = 'onnx>=1.17; python_version < "3.99"'
+    text = FRONT.replace("claims:", f"needs: {{onnx: '{need}'}}, claims:") + BODY
+    (course / "chapters" / "tiny.md").write_text(text)
+    source = woven(course).cells[1].source
+    tree = ast.parse(source)
+    (needs,) = [n for n in ast.walk(tree) if isinstance(n, ast.Dict)]
+    assert ast.literal_eval(needs)["onnx"] == need
+
+
+def test_what_a_claim_says_is_no_html_in_the_notebook(course):
+    path = course / "evidence" / "claims.yml"
+    old = "Writing a training loop is slightly complex in TensorFlow."
+    path.write_text(path.read_text().replace(old, "<script>x</script> [a](b)"))
+    assert "\\<script>x\\</script> \\[a\\](b)" in woven(course).cells[0].source
 
 
 def test_the_address_is_one_setting(course):

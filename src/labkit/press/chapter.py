@@ -2,15 +2,18 @@
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jupytext
-import yaml
+from jupytext.myst import myst_to_notebook
+from packaging.requirements import InvalidRequirement, Requirement
 
-from labkit.press.source import SourceError, did_you_mean
+from labkit.press import fields
+from labkit.press.fields import Fields
+from labkit.press.source import SourceError, did_you_mean, read_text
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 ROLES = ("exercise", "solution", "check", "wrong")
@@ -21,6 +24,12 @@ RESERVED = ("setup", "title")
 """Ids of cells that the weaver makes."""
 WIDTH = 64
 """Columns of code that two columns of the book show without scrolling."""
+_KINDS: dict[str, type] = {"tags": list, "step": str, "mystnb": dict}
+_KIND_WORDS: dict[type, str] = {
+    list: "a list of words, [like, this]",
+    str: "a word",
+    dict: "a map, {like: this}",
+}
 _CLIMBS = re.compile(r"^[^#\n]*\blab\.prove\(", re.MULTILINE)
 
 
@@ -126,10 +135,7 @@ def chapters(root: Path) -> list[Path]:
 
 def load(path: Path) -> Chapter:
     """Read a chapter's file and check it; see `parse`."""
-    try:
-        return parse(path.read_text(encoding="utf-8-sig"), path)
-    except UnicodeDecodeError as error:
-        raise SourceError(path, None, f"is not UTF-8 (byte {error.start}); save it so") from error
+    return parse(read_text(path), path)
 
 
 def parse(text: str, path: Path) -> Chapter:
@@ -143,14 +149,16 @@ def parse(text: str, path: Path) -> Chapter:
     lab, metadata = _front_matter(text, path)
     _check_syntax(text, path)
     try:
-        notebook = jupytext.reads(text, fmt="md:myst")
-        lines = jupytext.myst.myst_to_notebook(text, add_source_map=True).metadata["source_map"]
+        notebook = myst_to_notebook(text, add_source_map=True)
     except Exception as error:  # jupytext raises several kinds for one reason
         raise SourceError(path, None, f"a cell's options cannot be read: {error}") from error
     cells = []
-    for source, begin in zip(notebook.cells, lines, strict=True):
-        line = _first_line(text, begin, source.source)
+    numbered = text.splitlines()
+    for source, begin in zip(notebook.cells, notebook.metadata["source_map"], strict=True):
+        line = _first_line(numbered, begin, source.source)
         own = dict(source.metadata)
+        for key, value in own.items():
+            _check_kind(key, value, _KINDS.get(key, object), path, line)
         tags = tuple(own.pop("tags", ()))
         step = own.pop("step", None)
         cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step))
@@ -159,7 +167,7 @@ def parse(text: str, path: Path) -> Chapter:
     _check_headings(cells, path)
     _check_steps(cells, path)
     _check_exercises(cells, path)
-    _check_ladder(cells, lab, path)
+    _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
     _name(cells)
     return Chapter(path, title, lab, cells, metadata)
 
@@ -200,53 +208,55 @@ def _check_syntax(text: str, path: Path) -> None:
 
 
 def _check_options(lines: list[str], path: Path, first: int) -> None:
+    seen: set[str] = set()
+    if lines[:1] == ["---"]:
+        raise SourceError(path, first, "write a cell's options as lines, `:tags: [solo]`")
     for number, line in enumerate(lines, first):
         option = re.match(r":([\w-]+):(.*)", line)
         if not option:
             return
-        try:
-            value = yaml.safe_load(option[2])
-        except yaml.YAMLError as error:
-            message = f"option {option[1]!r} cannot be read: {_problem(error)}"
-            raise SourceError(path, number, message) from error
-        kinds = {"tags": list, "step": str, "mystnb": dict}
-        _check_kind(option[1], value, kinds.get(option[1], object), path, number)
+        value = fields.parse(option[2], path, f"option {option[1]!r}", number)
+        if option[1] in seen:
+            raise SourceError(path, number, f"option {option[1]!r} stands twice; take one out")
+        seen.add(option[1])
+        _check_kind(option[1], value, _KINDS.get(option[1], object), path, number)
 
 
 def _check_json(text: str, path: Path, line: int) -> None:
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = json.loads(text, object_pairs_hook=_without_twice)
+    except (ValueError, RecursionError) as error:
         message = f'what follows +++ is no JSON ({error}); write +++ {{"tags": ["pytorch"]}}'
         raise SourceError(path, line, message) from error
-    for key in value if isinstance(value, dict) else ():
+    if not isinstance(value, dict):
+        raise SourceError(path, line, 'what follows +++ is no map; write +++ {"tags": ["pytorch"]}')
+    for key in value:
         if key != "tags":
             raise SourceError(path, line, f"unknown key {key!r}; did you mean 'tags'?")
         _check_kind(key, value[key], list, path, line)
 
 
-def _check_kind(name: str, value: Any, kind: type, path: Path, line: int) -> None:
-    words: dict[type, str] = {
-        list: "a list of words, [like, this]",
-        str: "a word",
-        dict: "a map, {like: this}",
-    }
+def _without_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _check_kind(name: str, value: Any, kind: type[Any], path: Path, line: int) -> None:
     listed = not isinstance(value, list) or all(isinstance(v, str) for v in value)
     if not isinstance(value, kind) or not listed:
-        raise SourceError(path, line, f"{name} must be {words.get(kind, 'given')}, not {value!r}")
+        words = _KIND_WORDS.get(kind, "given")
+        raise SourceError(path, line, f"{name} must be {words}, not {reprlib.repr(value)}")
+    if name == "mystnb" and not isinstance(value.get("image", {}), dict):
+        raise SourceError(path, line, "mystnb: image must be a map, {image: {alt: …}}")
 
 
-def _problem(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or error).splitlines()[0]
-
-
-def _first_line(text: str, begin: int, source: str) -> int:
+def _first_line(lines: list[str], begin: int, source: str) -> int:
     """Return the line, from 1, on which a cell's own first line stands.
 
     The source map counts options and blank lines in.
     """
     first = source.split("\n", 1)[0]
-    lines = text.splitlines()
     for number in range(begin, len(lines)):
         if lines[number] == first:
             return number + 1
@@ -257,71 +267,79 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
     parts = text.split("\n---", 1)
     if not text.startswith("---") or len(parts) != 2:
         raise SourceError(path, 1, "has no front matter: begin with --- and close it with ---")
-    try:
-        metadata = yaml.safe_load(parts[0][3:])
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise SourceError(path, line, f"the front matter is no YAML: {_problem(error)}") from error
-    lab = metadata.get("lab") if isinstance(metadata, dict) else None
-    line = text[: text.find("\nlab:") + 1].count("\n") + 1
-    if not isinstance(lab, dict):
+    metadata = fields.parse(parts[0][3:], path, "the front matter")
+    if not isinstance(metadata, fields.Map) or not isinstance(metadata.get("lab"), fields.Map):
+        line = text[: text.find("\nlab:") + 1].count("\n") + 1
         raise SourceError(path, line, "the front matter has no `lab:` with name, read, run, …")
-    known = set(Lab.__dataclass_fields__) - {"no_ladder"}
-    for key in map(str, lab):
-        if key not in known:
-            raise SourceError(path, line, f"unknown lab field {key!r}; {did_you_mean(key, known)}")
-    for key, kind in (("name", str), ("read", int), ("run", int), ("difficulty", str)):
-        if not isinstance(lab.get(key), kind):
-            raise SourceError(path, line, f"lab.{key} must be a {kind.__name__}")
-    if lab["name"] != path.stem:
-        raise SourceError(path, line, f"lab.name is {lab['name']!r}, the file {path.stem!r}")
-    if lab["difficulty"] not in DIFFICULTIES:
-        hint = did_you_mean(lab["difficulty"], DIFFICULTIES)
-        raise SourceError(path, line, f"lab.difficulty is {lab['difficulty']!r}; {hint}")
-    needs, topics = lab.get("needs") or {}, lab.get("claims") or []
-    words = all(isinstance(t, str) for t in topics)
-    if not isinstance(needs, dict) or not isinstance(topics, list) or not words:
-        raise SourceError(
-            path, line, "lab.needs must map modules to requirements, lab.claims list topics"
-        )
-    equal = tuple(_equal(name, row, path, line) for name, row in (lab.get("equal") or {}).items())
-    given = {"needs": needs, "claims": tuple(topics), "equal": equal}
-    return Lab(**{**lab, **given, **_ladder(lab.get("ladder"), path, line)}), metadata
+    return _lab(Fields(metadata["lab"], path, "lab", metadata.lines["lab"])), metadata
 
 
-def _ladder(given: Any, path: Path, line: int) -> dict[str, Any]:
+def _lab(given: Fields) -> Lab:
+    """Read the ``lab:`` part of the front matter."""
+    given.only(set(Lab.__dataclass_fields__) - {"no_ladder"})
+    name, stem = given.word("name"), given.path.stem
+    if name != stem:
+        raise given.error(f"`name` is {name!r}, the file {stem!r}; make them one", "name")
+    difficulty = given.text("difficulty")
+    if difficulty not in DIFFICULTIES:
+        hint = did_you_mean(difficulty, DIFFICULTIES)
+        raise given.error(f"`difficulty` is {difficulty!r}; {hint}", "difficulty")
+    ladder, no_ladder = _ladder(given)
+    equal = given.part("equal")
+    return Lab(
+        name,
+        given.whole("read"),
+        given.whole("run"),
+        difficulty,
+        needs=_needs(given.part("needs")),
+        claims=given.texts("claims"),
+        equal=tuple(_equal(equal, row) for row in equal),
+        ladder=ladder,
+        no_ladder=no_ladder,
+    )
+
+
+def _needs(given: Fields) -> dict[str, str]:
+    """Read what a lab needs: modules that Python can import, requirements that pip takes."""
+    for module in given:
+        if not re.fullmatch(r"[A-Za-z_]\w*", module):
+            raise given.error(f"{module!r} is no module's name", module)
+        try:
+            Requirement(given.text(module))
+        except InvalidRequirement as error:
+            said = str(error).splitlines()[0]
+            raise given.error(f"{module!r}: pip does not take that ({said})", module) from error
+    return dict(given.content)
+
+
+def _ladder(given: Fields) -> tuple[tuple[str, ...] | None, str]:
     """Read ``lab.ladder``: a list of words, or the sentence that says why there is no ladder."""
-    if isinstance(given, str) and given.strip():
-        return {"ladder": None, "no_ladder": given.strip()}
-    words = given if isinstance(given, list) else [None]
-    if not all(isinstance(w, str) and w.strip() for w in words) or len(set(words)) < len(words):
-        raise SourceError(
-            path,
-            line,
-            "lab.ladder must list what has to take effect in training, each once ([] for nothing "
-            "in particular), or say in a sentence why the chapter needs no ladder",
+    if isinstance(given.content.get("ladder"), str):
+        return None, given.text("ladder")
+    if "ladder" not in given:
+        message = (
+            "`ladder` is missing: list what has to take effect in training, [] for nothing in "
+            "particular; or say in a sentence why the chapter needs no ladder"
         )
-    return {"ladder": tuple(words)}
+        raise given.error(message)
+    words = given.texts("ladder")
+    if len(set(words)) < len(words):
+        raise given.error("`ladder` names one thing twice", "ladder")
+    return words, ""
 
 
-def _equal(name: str, row: Any, path: Path, line: int) -> Equal:
+def _equal(given: Fields, name: str) -> Equal:
     """Read one row of ``lab.equal``: ``field: {what: …, bound: …, because: …}``."""
-    row = {"what": row} if isinstance(row, str) else row
-    if not isinstance(row, dict) or not row.keys() <= {"what", "bound", "because"}:
-        raise SourceError(
-            path, line, f"lab.equal.{name} must be what is compared, or have what, bound, because"
-        )
-    bound = row.get("bound")
-    try:
-        bound = None if bound is None else float(bound)
-    except (TypeError, ValueError):
-        raise SourceError(path, line, f"lab.equal.{name}.bound is no number: {bound!r}") from None
-    if not row.get("what") or (bound is None) != (not row.get("because")):
-        raise SourceError(
-            path, line, f"lab.equal.{name} needs `what`; a bound of its own needs `because`"
-        )
-    return Equal(name, row["what"], bound, row.get("because", ""))
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise given.error(f"{name!r} is no field of a record", name)
+    if isinstance(given.content[name], str):
+        return Equal(name, given.text(name))
+    row = given.part(name)
+    row.only(("what", "bound", "because"))
+    what, bound, because = row.text("what"), row.bound("bound"), row.text("because", "")
+    if (bound is None) == bool(because):
+        raise row.error("a `bound` of its own needs `because`, and there is no reason without one")
+    return Equal(name, what, bound, because)
 
 
 def _split_title(cells: list[Cell], path: Path) -> str:
@@ -341,6 +359,9 @@ def _split_title(cells: list[Cell], path: Path) -> str:
             if depth == 1:
                 message = f"a second title, {title!r}; sections begin with ##"
                 raise SourceError(path, cell.line + offset, message)
+    if re.search(r"[][<>]", found[1]):
+        message = "the title holds <, >, [ or ]; it stands in links and tabs, so use plain words"
+        raise SourceError(path, first.line, message)
     return found[1].strip()
 
 
@@ -485,8 +506,11 @@ def _incomplete(cell: Cell, path: Path) -> SourceError:
     )
 
 
-def _check_ladder(cells: list[Cell], lab: Lab, path: Path) -> None:
-    """Demand the step that climbs the ladder where one is owed, and none elsewhere."""
+def _check_ladder(cells: list[Cell], lab: Lab, path: Path, line: int) -> None:
+    """Demand the step that climbs the ladder where one is owed, and none elsewhere.
+
+    `line` is that of ``ladder`` in the front matter.
+    """
     calls = [c for c in cells if c.kind == "code" and _CLIMBS.search(c.source)]
     if lab.ladder is None and calls:
         message = (
@@ -498,10 +522,10 @@ def _check_ladder(cells: list[Cell], lab: Lab, path: Path) -> None:
     if lab.ladder is not None and not climbing.issuperset(FRAMEWORKS):
         missing = next(name for key, name in FRAMEWORKS.items() if key not in climbing)
         message = (
-            f"owes a ladder, and no {missing} cell of a step named `ladder` calls lab.prove(…); "
-            "write that step, or say in the front matter's lab.ladder why none is needed"
+            f"a ladder is owed, and no {missing} cell of a step named `ladder` calls lab.prove(…); "
+            "write that step, or say here why none is needed"
         )
-        raise SourceError(path, None, message)
+        raise SourceError(path, line, message)
 
 
 def _name(cells: list[Cell]) -> None:

@@ -5,17 +5,20 @@ the number that decides, and under which condition each verdict is given. Verdic
 from that, never typed.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
-from simpleeval import EvalWithCompoundTypes, InvalidExpression
+from simpleeval import EvalWithCompoundTypes
 
 from labkit import record, twins
+from labkit.press import fields
 from labkit.press.chapter import FRAMEWORKS
-from labkit.press.source import SourceError, did_you_mean
+from labkit.press.fields import WEB, Fields
+from labkit.press.source import SourceError, did_you_mean, read_text
 
 VERDICTS = {
     "holds": "the lab shows what is said",
@@ -105,26 +108,19 @@ def load(path: Path) -> list[Claim]:
     Raises
     ------
     SourceError
-        When the file is no YAML of the known form, or an id stands twice.
-    ClaimError
-        When a rule reads fewer than two fields, or not both twins without a reason.
+        When the file is no YAML of the known form, an id stands twice, or a rule reads fewer than
+        two fields, or not both twins without a reason.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SourceError(path, None, f"cannot be read as YAML: {error}") from error
-    try:
-        sources = {
-            key: Source(s["title"], str(s.get("date", "")), s.get("url", ""))
-            for key, s in content["sources"].items()
-        }
-        claims = [_claim(row, sources, path) for row in content["claims"]]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SourceError(path, None, f"has not the known form: {error!r}") from error
-    ids = [c.id for c in claims]
-    for name in ids:
-        if ids.count(name) > 1:
-            raise SourceError(path, None, f"claim {name!r} stands twice")
+    content = Fields(fields.parse(read_text(path), path, "it"), path, "")
+    content.only(("sources", "claims"))
+    given = content.part("sources")
+    sources = {key: _source(given.part(key)) for key in given}
+    claims = [_claim(row, sources) for row in content.parts("claims", "claim")]
+    seen: set[str] = set()
+    for claim, row in zip(claims, content.parts("claims", "claim"), strict=True):
+        if claim.id in seen:
+            raise row.error(f"{claim.id!r} stands twice; rename one", "id")
+        seen.add(claim.id)
     return claims
 
 
@@ -156,7 +152,7 @@ def judge(claim: Claim, evidence: Path) -> Verdict:
     names["number"] = _compute(claim, claim.rule.number, names, evidence)
     try:
         shown = claim.rule.shown.format(**names)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         message = f"claim {claim.id!r}: {claim.rule.shown!r} cannot be filled in: {error!r}"
         raise ClaimError(evidence, None, message) from error
     try:
@@ -172,60 +168,69 @@ def judge(claim: Claim, evidence: Path) -> Verdict:
     return Verdict(given[0], shown + because)
 
 
-def _known(what: str, given: Mapping[str, Any], keys: set[str], path: Path) -> None:
-    """Raise for a key that is none of those known: a misspelt rule must not be passed over."""
-    for key in given:
-        if key not in keys:
-            raise ClaimError(path, None, f"{what}: unknown {key!r}; {did_you_mean(str(key), keys)}")
+def _source(given: Fields) -> Source:
+    given.only(Source.__dataclass_fields__)
+    url = given.text("url", "")
+    if url and not WEB.fullmatch(url):
+        message = f"`url` is {url!r}; it must be an address, https://…, without blanks and brackets"
+        raise given.error(message, "url")
+    said = given.content.get("date", "")
+    if not isinstance(said, str | int | date):
+        raise given.error("`date` must be a date or a year", "date")
+    return Source(given.text("title"), str(said), url)
 
 
-def _claim(row: Mapping[str, Any], sources: Mapping[str, Source], path: Path) -> Claim:
-    keys = {"id", "by", "topic", "chapter", "says", "settle", "rule", "needs"}
-    _known(f"claim {row['id']}", row, keys, path)
-    if row["by"] not in sources:
-        hint = did_you_mean(row["by"], sources)
-        raise SourceError(path, None, f"claim {row['id']}: no source {row['by']!r}; {hint}")
-    given = row.get("rule")
-    rule = _rule(row, given, path) if given else None
+def _claim(given: Fields, sources: Mapping[str, Source]) -> Claim:
+    given.only(("id", "by", "topic", "chapter", "says", "settle", "rule", "needs"))
+    name, by = given.word("id"), given.text("by")
+    if by not in sources:
+        raise given.error(f"no source {by!r}; {did_you_mean(by, sources)}", "by")
     return Claim(
-        row["id"],
-        row["topic"],
-        row["chapter"],
-        row["says"],
-        row["settle"],
-        sources[row["by"]],
-        rule,
-        row.get("needs", ""),
+        name,
+        given.word("topic"),
+        given.word("chapter"),
+        given.text("says"),
+        given.text("settle"),
+        sources[by],
+        _rule(given.part("rule")) if "rule" in given else None,
+        given.text("needs", ""),
     )
 
 
-def _rule(row: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> Rule:
-    when = {str(k): v for k, v in given["when"].items()}
+_FIELD = re.compile(
+    rf"([\w-]+/)?{fields.NAME.pattern}\.(?P<twin>{'|'.join(FRAMEWORKS)})"
+    r"\.(exact|measured)(\.[^./]+)+"
+)
+
+
+def _rule(given: Fields) -> Rule:
+    given.only(("reads", "number", "shown", "when", "because", "one_twin"))
+    when = given.part("when")
+    conditions = {verdict: when.text(verdict) for verdict in when}
+    if not conditions:
+        raise given.error("`when` must give a condition for each verdict", "when")
     for verdict in when:
         if verdict not in DECIDED:
             hint = did_you_mean(verdict, DECIDED)
-            raise ClaimError(path, None, f"claim {row['id']}: no verdict {verdict!r}; {hint}")
-    for verdict in REASONED:
-        if verdict in when and not given.get("because"):
-            message = f"claim {row['id']}: {verdict!r} needs `because`: a version, a condition"
-            raise ClaimError(path, None, message)
-    keys = {"reads", "number", "shown", "when", "because", "one_twin"}
-    _known(f"claim {row['id']}, rule", given, keys, path)
-    fields = list(given["reads"].values())
-    for field in fields:
-        parts = field.rpartition("/")[2].split(".")
-        if len(parts) < 4 or parts[1] not in FRAMEWORKS or parts[2] not in ("exact", "measured"):
-            message = f"claim {row['id']}: {field!r} is no chapter.framework.exact.name"
-            raise ClaimError(path, None, message)
-    twins_read = {f for f in FRAMEWORKS for field in fields if f".{f}." in field}
-    if len(fields) < 2 or (len(twins_read) < 2 and not given.get("one_twin")):
-        raise ClaimError(
-            path,
-            None,
-            f"claim {row['id']}: its rule reads {fields}; it must read two fields or more, from "
-            "both twins, or say under `one_twin` why from one alone",
+            raise when.error(f"no verdict {verdict!r}; {hint}", verdict)
+        if verdict in REASONED and "because" not in given:
+            message = f"{verdict!r} needs `because`: a version, a condition"
+            raise when.error(message, verdict)
+    reads = given.part("reads")
+    found = {name: reads.text(name) for name in reads}
+    twins_read = set()
+    for name, field in found.items():
+        if not (parts := _FIELD.fullmatch(field)):
+            raise reads.error(f"{field!r} is no chapter.framework.exact.name", name)
+        twins_read.add(parts["twin"])
+    if len(found) < 2 or (len(twins_read) < 2 and not given.text("one_twin", "")):
+        message = (
+            f"reads {', '.join(found.values()) or 'nothing'}; it must read two fields or more, "
+            "from both twins, or say under `one_twin` why from one alone"
         )
-    return Rule(given["reads"], given["number"], given["shown"], when, given.get("because", ""))
+        raise given.error(message, "reads")
+    number, shown = given.text("number"), given.text("shown")
+    return Rule(found, number, shown, conditions, given.text("because", ""))
 
 
 def record_of(field: str, evidence: Path) -> Path:
@@ -283,9 +288,8 @@ def _compute(claim: Claim, expression: str, names: Mapping[str, Any], evidence: 
     }
     try:
         return EvalWithCompoundTypes(names=dict(names), functions=functions).eval(expression)
-    except (
-        *(InvalidExpression, SyntaxError, LookupError),
-        *(TypeError, ValueError, ArithmeticError),
-    ) as error:
+    except Undecided:
+        raise
+    except Exception as error:  # an author's expression may fail in any way
         message = f"claim {claim.id!r}: {expression!r} cannot be computed: {error}"
         raise ClaimError(evidence, None, message) from error

@@ -5,15 +5,19 @@ term, cite and math. Anything else is an error with file and line.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 from labkit.press import claims
+from labkit.press.fields import WEB
 from labkit.press.site import Site
 from labkit.press.source import SourceError, did_you_mean
 
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "caution", "seealso", "admonition")
 DIRECTIVES = (*ADMONITIONS, "figure", "image", "math", "claim", "twin-differences")
+PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 _TITLES = {"seealso": "See also"}
 ROLES = ("doc", "ref", "term", "cite", "math")
 
@@ -22,13 +26,20 @@ _FENCE = re.compile(
 )
 _OPTION = re.compile(r"^:(?P<key>[\w-]+):\s*(?P<value>.*)$")
 _LABEL = re.compile(r"^\((?P<label>[\w-]+)\)=\s*$")
-# A role, or a span of code, which is passed over: `{like}`this`` stands for itself.
-_ROLE = re.compile(
-    r"\{(?P<name>[\w:+-]+)\}(?P<tick>`+)(?P<body>.+?)(?P=tick)(?!`)|(?P<code>`+)[^`].*?(?P=code)(?!`)",
-    re.DOTALL,
-)
+_NAME = re.compile(r"[\w:+-]+")
 _MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
-_LINK = re.compile(r"(?P<bang>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]*)[^)]*\)")
+_TARGET = re.compile(r"\]\((?P<target>[^)\s]*)")
+_MUTE = re.compile(r"!\[\s*\]\(")
+_HTML = re.compile(r"<(?!https?://|mailto:)[A-Za-z/!?][^\s>]*>?")
+
+
+class _Span(NamedTuple):
+    """A span of code, or a role, which is a span with its name in braces before it."""
+
+    start: int
+    end: int
+    name: str | None
+    body: str
 
 
 def plain(source: str, site: Site, path: Path, line: int) -> str:
@@ -135,66 +146,127 @@ def _claim(name: str, site: Site, path: Path, line: int) -> str:
     if name not in put:
         raise SourceError(path, line, f"no claim {name!r}; {did_you_mean(name, put)}")
     claim, board = put[name], site.page("chapters/scoreboard", f"claim-{name}")
-    return f"> **Claim:** {claim.says} ({claim.source.title}) [The verdict]({board})"
+    says, title = escaped(claim.says), escaped(claim.source.title)
+    return f"> **Claim:** {says} ({title}) [The verdict]({board})"
+
+
+def escaped(text: str) -> str:
+    """Return words for Markdown, in which they are no HTML and no link."""
+    return re.sub(r"([\[\]<\\])", r"\\\1", text)
 
 
 def _picture(target: str, site: Site, path: Path, line: int) -> str:
-    if target.startswith(("https://", "http://")):
+    if WEB.fullmatch(target):
         return target
-    if not (site.root / "chapters" / target).is_file():
-        raise SourceError(path, line, f"there is no picture {target!r} beside the chapter")
-    return site.raw(f"chapters/{target}")
+    folder = (site.root / "chapters").resolve()
+    try:
+        file = (folder / target).resolve()
+        there = file.is_file()
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise SourceError(path, line, f"{target[:40]!r} is no name of a picture") from error
+    if not file.is_relative_to(folder):
+        raise SourceError(
+            path, line, f"picture {target!r} lies outside of chapters/; move it there"
+        )
+    if not there or file.suffix.lower() not in PICTURES:
+        message = f"there is no picture {target!r} beside the chapter ({', '.join(PICTURES)})"
+        raise SourceError(path, line, message)
+    return site.raw(f"chapters/{quote(file.relative_to(folder).as_posix())}")
 
 
 def _inline(text: str, site: Site, path: Path, line: int) -> str:
-    # Links are sought where neither code nor math stands; blanks keep every place where it is.
-    bare = _MATH.sub(_blank, _ROLE.sub(_blank, text))
-    for link in _LINK.finditer(bare):
-        place = line + text[: link.start()].count("\n")
-        if link["bang"] and not link["text"].strip():
-            raise SourceError(path, place, "a picture without a text alternative: ![words](…)")
+    spans = list(_spans(text))
+    _check_links(text, spans, path, line)
+    out, done = [], 0
+    for span in spans:
+        if span.name is not None:
+            out += [text[done : span.start], _role(span, text, site, path, line)]
+            done = span.end
+    return "".join([*out, text[done:]])
+
+
+def _spans(text: str) -> Iterator[_Span]:
+    """Yield the spans of code and the roles in a paragraph.
+
+    As in CommonMark, a run of backticks ends at the next run that is as long. Each run is looked
+    at once, however many there are.
+    """
+    runs = [run.span() for run in re.finditer("`+", text)]
+    ends: list[int | None] = [None] * len(runs)
+    next_as_long: dict[int, int] = {}
+    for number in reversed(range(len(runs))):
+        length = runs[number][1] - runs[number][0]
+        ends[number] = next_as_long.get(length)
+        next_as_long[length] = number
+    number = done = 0
+    while number < len(runs):
+        begin, inside = runs[number]
+        end = ends[number]
+        number = number + 1 if end is None else end + 1
+        if end is None:
+            continue
+        brace = text.rfind("{", done, begin) if text[begin - 1 : begin] == "}" else -1
+        name = text[brace + 1 : begin - 1] if brace >= 0 else ""
+        is_role = bool(_NAME.fullmatch(name))
+        start, done = brace if is_role else begin, runs[end][1]
+        yield _Span(start, done, name if is_role else None, text[inside : runs[end][0]])
+
+
+def _check_links(text: str, spans: list[_Span], path: Path, line: int) -> None:
+    """Raise for HTML, links and pictures that a notebook cannot show."""
+    # They are sought where neither code nor math stands; blanks keep every place where it is.
+    parts, done = [], 0
+    for span in spans:
+        parts += [text[done : span.start], _blank(text[span.start : span.end])]
+        done = span.end
+    bare = _MATH.sub(lambda math: _blank(math[0]), "".join([*parts, text[done:]]))
+    if mute := _MUTE.search(bare):
+        message = "a picture without a text alternative: ![words](…)"
+        raise _fail(message, text, mute.start(), path, line)
+    if html := _HTML.search(bare):
+        message = f"{html[0]!r} is HTML; write Markdown, or put it in backticks"
+        raise _fail(message, text, html.start(), path, line)
+    for link in _TARGET.finditer(bare):
         if not link["target"].startswith(("https://", "http://", "mailto:")):
             message = f"link to {link['target']!r} works in the book alone; use {{doc}} or {{ref}}"
-            raise SourceError(path, place, message)
-
-    def replace(match: re.Match[str]) -> str:
-        if match["code"]:
-            return match[0]
-        return _role(match, lambda m: _fail(m, text, match.start(), path, line), site)
-
-    return _ROLE.sub(replace, text)
+            raise _fail(message, text, link.start(), path, line)
 
 
-def _blank(match: re.Match[str]) -> str:
-    return re.sub(r"[^\n]", " ", match[0])
+def _blank(text: str) -> str:
+    return re.sub(r"[^\n]", " ", text)
 
 
 def _fail(message: str, text: str, place: int, path: Path, line: int) -> SourceError:
-    return SourceError(path, line + text[:place].count("\n"), message)
+    return SourceError(path, line + text.count("\n", 0, place), message)
 
 
-def _role(match: re.Match[str], error: Callable[[str], SourceError], site: Site) -> str:
-    name, body = match["name"], match["body"].replace("\n", " ")
+def _role(span: _Span, text: str, site: Site, path: Path, line: int) -> str:
+    def error(message: str) -> SourceError:
+        return _fail(message, text, span.start, path, line)
+
+    name, body = str(span.name), span.body.replace("\n", " ")
     if name not in ROLES and not name.startswith("cite:"):
         raise error(f"unknown role {{{name}}}; {did_you_mean(name, ROLES)}")
     if name == "math":
         return f"${body}$"
     kind = name.split(":")[0]
-    explicit = re.fullmatch(r"(?P<text>.+?)\s*<(?P<target>[^>]+)>", body)
     if kind == "cite":
         found = [_lookup(site, kind, key.strip(), error) for key in body.split(",")]
         cited = "; ".join(f"[{text}]({url})" for text, url in found)
         return cited if name == "cite:t" else f"({cited})"
-    target = explicit["target"] if explicit else body
+    # `words <target>`, or the target alone.
+    words, bracket, target = body[:-1].rpartition("<") if body.endswith(">") else ("", "", "")
+    explicit = words.strip() if bracket and target else ""
+    target = target if explicit else body
     if kind == "doc":
         # Both /chapters/name and name, as Sphinx reads them in chapters/.
         target = target.lstrip("/") if target.startswith("/") else f"chapters/{target}"
     if kind == "term":
         target = target.lower()
-    text, url = _lookup(site, kind, target, error)
+    found_text, url = _lookup(site, kind, target, error)
     if kind == "term" and not explicit:
-        text = body
-    return f"[{explicit['text'] if explicit else text}]({url})"
+        found_text = body
+    return f"[{explicit or found_text}]({url})"
 
 
 def _lookup(

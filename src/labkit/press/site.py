@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-import yaml
-
+from labkit.press import fields
 from labkit.press.chapter import headings
-from labkit.press.source import SourceError, did_you_mean
+from labkit.press.fields import WEB, Fields
+from labkit.press.source import SourceError, did_you_mean, read_text
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class Site:
     def read(cls, root: Path) -> "Site":
         """Read the addresses from ``root/_config.yml``."""
         path = root / "_config.yml"
-        try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-            repository = config["repository"]
-            url = str(repository["url"]).rstrip("/").removesuffix(".git")
-            branch = str(repository["branch"])
-        except FileNotFoundError as error:
-            raise SourceError(
-                path, None, "is missing: run the command in the course's own folder"
-            ) from error
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise SourceError(
-                path, None, f"must give repository.url and repository.branch ({error})"
-            ) from error
-        if not re.fullmatch(r"(https://github\.com|file://.*)/[\w.-]+/[\w.-]+", url):
-            raise SourceError(path, None, f"repository.url is {url}; https://github.com/owner/name")
-        hub = str((config.get("launch_buttons") or {}).get("jupyterhub_url") or "").rstrip("/")
-        return cls(root, url, branch, hub or None)
+        if not path.is_file():
+            raise SourceError(path, None, "is missing: run the command in the course's own folder")
+        config = Fields(fields.parse(read_text(path), path, "it"), path, "")
+        repository = config.part("repository")
+        url = repository.text("url").rstrip("/").removesuffix(".git")
+        if not re.fullmatch(r"(https://github\.com|file://[^\s\"'<>]*)/[\w.-]+/[\w.-]+", url):
+            message = f"`url` is {url}; it must be https://github.com/owner/name"
+            raise repository.error(message, "url")
+        branch = repository.text("branch")
+        if not re.fullmatch(r"[\w./-]+", branch):
+            raise repository.error(f"`branch` is {branch!r}; it must be a branch's name", "branch")
+        buttons = config.part("launch_buttons")
+        hub = buttons.content.get("jupyterhub_url") or ""
+        if hub and not WEB.fullmatch(str(hub)):
+            message = f"`jupyterhub_url` is {hub!r}; it must be an address, https://…"
+            raise buttons.error(message, "jupyterhub_url")
+        return cls(root, url, branch, str(hub).rstrip("/") or None)
 
     @property
     def owner_name(self) -> str:
@@ -117,7 +117,7 @@ class Site:
         """Title of each page, by its path without suffix."""
         found = {}
         for file in sorted((self.root / "chapters").glob("*.md")):
-            text = file.read_text(encoding="utf-8")
+            text = read_text(file)
             body = text.split("\n---\n", 1)[-1] if text.startswith("---") else text
             titles = [title for _, depth, title in headings(body) if depth == 1]
             if titles:
@@ -129,7 +129,7 @@ class Site:
         """Page and title of each ``(label)=`` that stands before a heading."""
         found: dict[str, tuple[str, str]] = {}
         for file in sorted((self.root / "chapters").glob("*.md")):
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = read_text(file).splitlines()
             for number, line in enumerate(lines[:-1]):
                 if label := re.fullmatch(r"\(([\w-]+)\)=", line.strip()):
                     if label[1] in found:
@@ -146,7 +146,7 @@ class Site:
         if not file.is_file():
             return {}
         inside, found = False, {}
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in read_text(file).splitlines():
             if line.startswith(("```", ":::")):
                 inside = "{glossary}" in line
             elif inside and line and not line[0].isspace() and line[0] != ":":
@@ -156,18 +156,28 @@ class Site:
     @cached_property
     def sources(self) -> dict[str, tuple[str, str]]:
         """Each key of ``references.bib`` to its short form, "Authors, year", and address."""
-        from pybtex.database import parse_file
+        from pybtex.database import parse_string
+        from pybtex.exceptions import PybtexError
 
         file = self.root / "references.bib"
         if not file.is_file():
             return {}
+        try:
+            entries = parse_string(read_text(file), "bibtex").entries
+        except PybtexError as error:
+            raise SourceError(file, None, f"cannot be read: {error}") from error
         found = {}
-        for key, entry in parse_file(str(file)).entries.items():
+        for key, entry in entries.items():
             names = [" ".join(p.last_names).strip("{}") for p in entry.persons.get("author", [])]
             who = names[0] if names else str(entry.fields.get("title", key))
             who += f" and {names[1]}" if len(names) == 2 else " et al." if len(names) > 2 else ""
             doi, url = entry.fields.get("doi"), entry.fields.get("url")
-            address = f"https://doi.org/{doi}" if doi else url or self.page("chapters/references")
+            address = (
+                f"https://doi.org/{quote(doi)}" if doi else url or self.page("chapters/references")
+            )
+            if not WEB.fullmatch(address):
+                message = f"{key}: {address!r} is no address, https://… without blanks and brackets"
+                raise SourceError(file, None, message)
             found[key] = (f"{who}, {entry.fields.get('year', 'n.d.')}", address)
         return found
 

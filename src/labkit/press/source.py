@@ -28,3 +28,24 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     words = sorted(known)
     near = difflib.get_close_matches(word, words, 1)
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(words)}"
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, without a byte order mark.
+
+    Raises
+    ------
+    SourceError
+        When the file cannot be read or is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(path, None, f"cannot be read: {error.strerror}") from error
+    try:
+        # Not decoded as utf-8-sig, which counts bytes from behind the byte order mark.
+        text = content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SourceError(path, line, f"is not UTF-8 (byte {error.start}); save it so") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -22,6 +22,7 @@ from sphinx_design.shared import create_component
 from labkit import record, twins
 from labkit.press import claims, prove
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter, load, parse
+from labkit.press.fields import NAME
 from labkit.press.figures import twin_curves, twin_differences
 from labkit.press.site import Site
 from labkit.press.source import SourceError
@@ -221,10 +222,28 @@ def _anchor(node: nodes.Element, step: str | None) -> None:
         return
     node["ids"].append(f"step-{step}")
     link = (
-        f'<a class="headerlink twin-link" href="#step-{step}" '
+        f'<a class="headerlink twin-link" href="#step-{escape(step)}" '
         f'aria-label="Link to the step {escape(step)}" title="Link to this step">#</a>'
     )
     node += nodes.raw("", link, format="html")
+
+
+class Directive(SphinxDirective):
+    """One that reads what authors wrote and labs recorded: what is wrong there is one message."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes that `make` makes."""
+        for name in self.arguments:
+            if not NAME.fullmatch(name):
+                raise ExtensionError(f"{self.get_location()}: {name!r} is no name")
+        try:
+            return self.make()
+        except (SourceError, record.RecordError) as error:
+            raise ExtensionError(str(error)) from None
+
+    def make(self) -> list[nodes.Node]:
+        """Return what stands in the directive's place."""
+        raise NotImplementedError
 
 
 class TwinProse(SphinxDirective):
@@ -243,12 +262,12 @@ class TwinProse(SphinxDirective):
 # --- what stands at a chapter's head, and on the front page ---------------------------------------
 
 
-class TwinBar(SphinxDirective):
+class TwinBar(Directive):
     """Where to open a chapter's twins, what they take, and the claims they put to the test."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         """Return the bar and the list of claims."""
         root = Path(self.env.srcdir)
         file = root / "chapters" / f"{self.arguments[0]}.md"
@@ -269,7 +288,7 @@ class TwinBar(SphinxDirective):
 
     def _row(self, framework: str, title: str, path: Path, site: Site) -> str:
         notebook = read_notebook(path)
-        machine = notebook.metadata.labkit.machine if notebook else {}
+        machine = notebook.metadata.labkit.get("machine", {}) if notebook else {}
         name = "torch" if framework == "pytorch" else "keras"
         versions = machine.get("versions", {})
         shown = [
@@ -319,26 +338,25 @@ class TwinBar(SphinxDirective):
         return [box]
 
 
-class TwinCurves(SphinxDirective):
+class TwinCurves(Directive):
     """The loss curves of a chapter's two twins in one figure, drawn from their records."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         """Return the figure, or a line that says that nothing is measured yet."""
         exact = _exact(self, self.arguments[0])
         if exact is None:
             return [nodes.paragraph("", "Not measured yet.")]
-        losses = {f: exact[f]["losses"] for f in FRAMEWORKS}
-        return [nodes.raw("", twin_curves(losses), format="html")]
+        return [nodes.raw("", twin_curves(_curves(exact, "losses")), format="html")]
 
 
-class TwinDifferences(SphinxDirective):
+class TwinDifferences(Directive):
     """How far a chapter's twins are apart over their steps: two precisions, two rates."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         """Return the figure, or a line that says that nothing is measured yet."""
         exact = _exact(self, self.arguments[0])
         if exact is None:
@@ -349,10 +367,8 @@ class TwinDifferences(SphinxDirective):
             "float64, fast": "losses_fast",
             "float32, fast": "losses_fast_float32",
         }
-        pairs = {
-            name: (exact["pytorch"][field], exact["tensorflow"][field])
-            for name, field in fields.items()
-        }
+        curves = {name: _curves(exact, field) for name, field in fields.items()}
+        pairs = {name: (c["pytorch"], c["tensorflow"]) for name, c in curves.items()}
         return [nodes.raw("", twin_differences(pairs), format="html")]
 
 
@@ -368,24 +384,36 @@ def _exact(directive: SphinxDirective, chapter: str) -> dict[str, dict[str, Any]
     return found
 
 
-class TwinLadder(SphinxDirective):
+def _curves(exact: dict[str, dict[str, Any]], field: str) -> dict[str, list[float]]:
+    """Return a field of both twins' records that a figure can draw: numbers, as many in both."""
+    found: dict[str, Any] = {f: exact[f].get(field) for f in FRAMEWORKS}
+    for framework, values in found.items():
+        numbers = isinstance(values, list) and all(isinstance(v, int | float) for v in values)
+        if not numbers or not values:
+            raise record.RecordError(
+                f"the record of {FRAMEWORKS[framework]} holds no list of numbers {field!r}, which "
+                "a figure draws; `labkit run` writes it"
+            )
+    if len(set(map(len, found.values()))) > 1:
+        raise record.RecordError(f"{field!r} has another length in each twin's record")
+    return found
+
+
+class TwinLadder(Directive):
     """A chapter's ladder, with the numbers that its records give."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         """Return a table, one row a rung."""
         root = Path(self.env.srcdir)
         for framework in FRAMEWORKS:
             path = root / "evidence" / "cpu" / f"{self.arguments[0]}.{framework}.json"
             self.env.note_dependency(str(path))
-        try:
-            lab = load(root / "chapters" / f"{self.arguments[0]}.md").lab
-            steps = prove.of_chapter(root / "evidence", lab)
-        except record.RecordError as error:
-            raise ExtensionError(str(error)) from None
+        lab = load(root / "chapters" / f"{self.arguments[0]}.md").lab
+        steps = prove.of_chapter(root / "evidence", lab)
         rows = "".join(
-            f"<tr><th scope='row'><strong>{r.name}</strong>: {escape(r.compares)}</th>"
+            f"<tr><th scope='row'><strong>{escape(r.name)}</strong>: {escape(r.compares)}</th>"
             f"<td>{'✓ holds' if r.holds else '✗ breaks'}</td>"
             f"<td>{'–' if r.difference is None else f'{r.difference:.1e}'}</td>"
             f"<td>{escape(r.detail)}</td></tr>"
@@ -404,12 +432,12 @@ class TwinLadder(SphinxDirective):
         return [nodes.raw("", table, format="html")]
 
 
-class ClaimCard(SphinxDirective):
+class ClaimCard(Directive):
     """A claim after the step that settles it: what is said, by whom, and the verdict."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         """Return the card."""
         found = [c for c in _judged(self) if c[0].id == self.arguments[0]]
         if not found:
@@ -425,17 +453,17 @@ class ClaimCard(SphinxDirective):
         return [nodes.raw("", card, format="html")]
 
 
-class Scoreboard(SphinxDirective):
+class Scoreboard(Directive):
     """All claims with their verdicts, to be filtered by topic and verdict."""
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         """Return counts, filters and the table."""
         judged = _judged(self)
         counts = {v: sum(w.name == v for _, w in judged) for v in claims.VERDICTS}
         open_ones = sum(n for v, n in counts.items() if v.startswith("open"))
         topics = list(dict.fromkeys(c.topic for c, _ in judged))
         rows = "".join(
-            f'<tr id="claim-{c.id}" data-topic="{c.topic}" data-verdict="{v.name}">'
+            f'<tr id="claim-{c.id}" data-topic="{escape(c.topic)}" data-verdict="{escape(v.name)}">'
             f"<td>{escape(c.says)}<br><small>{_said_by(c.source)}</small></td>"
             f"<td>{escape(c.topic)}</td><td>{_badge(v)}<br><small>{escape(v.shown)}</small></td></tr>"
             for c, v in judged
@@ -457,19 +485,16 @@ def _judged(directive: SphinxDirective) -> list[tuple[claims.Claim, claims.Verdi
     """Judge all claims, and note what the page depends on by it."""
     evidence = Path(directive.env.srcdir) / "evidence"
     directive.env.note_dependency(str(evidence / "claims.yml"))
-    try:
-        found = claims.load(evidence / "claims.yml")
-        for claim in found:
-            for field in claim.rule.reads.values() if claim.rule else ():
-                directive.env.note_dependency(str(claims.record_of(field, evidence)))
-        return [(c, claims.judge(c, evidence)) for c in found]
-    except (SourceError, record.RecordError) as error:
-        raise ExtensionError(str(error)) from None
+    found = claims.load(evidence / "claims.yml")
+    for claim in found:
+        for field in claim.rule.reads.values() if claim.rule else ():
+            directive.env.note_dependency(str(claims.record_of(field, evidence)))
+    return [(c, claims.judge(c, evidence)) for c in found]
 
 
 def _badge(verdict: claims.Verdict) -> str:
     kind = verdict.name.split(":")[0].replace(" ", "-")
-    return f'<span class="twin-verdict twin-{kind}">{verdict.name}</span>'
+    return f'<span class="twin-verdict twin-{kind}">{escape(verdict.name)}</span>'
 
 
 def _said_by(source: claims.Source) -> str:
@@ -478,7 +503,8 @@ def _said_by(source: claims.Source) -> str:
 
 
 def _select(name: str, options: dict[str, int]) -> str:
-    inside = "".join(f'<option value="{o}">{o} ({n})</option>' for o, n in options.items())
+    counted = {escape(option): count for option, count in options.items()}
+    inside = "".join(f'<option value="{o}">{o} ({n})</option>' for o, n in counted.items())
     return (
         f'<label>{name.capitalize()} <select data-filter="{name}"><option value="">all</option>'
         f"{inside}</select></label>"

@@ -1,6 +1,7 @@
 """From a chapter to one of its twins: a plain notebook that reads well alone."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from nbformat import NotebookNode
 from labkit.press import claims, prose
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, parse
 from labkit.press.site import Site
-from labkit.press.source import SourceError
+from labkit.press.source import SourceError, read_text
 
 Edition = Literal["starters", "solutions", "answers"]
 """What stands for an exercise: its starter; its solution; or, for tests, each wrong answer and then
@@ -62,7 +63,7 @@ def weave(
 def setup_source(chapter: Chapter, framework: str, site: Site) -> str:
     """Return the source of the set-up cell."""
     needs = {"labkit": site.requirement, **chapter.lab.needs}
-    rows = "".join(f'    "{module}":\n    "{need}",\n' for module, need in needs.items())
+    rows = "".join(f"    {json.dumps(m)}:\n    {json.dumps(n)},\n" for m, n in needs.items())
     return f"""\
 # Set-up: on Colab or Binder, this installs what is missing.
 import subprocess
@@ -168,7 +169,7 @@ def take(path: Path, root: Path) -> tuple[Path, str, int]:
     file = root / "chapters" / f"{info.chapter}.md"
     if not file.is_file():
         raise SourceError(file, None, f"is missing, the chapter of {path}")
-    text = file.read_text(encoding="utf-8-sig")
+    text = read_text(file)
     chapter, site = parse(text, file), Site.read(root)
     now = {c.id: c for c in weave(chapter, info.framework, site, info.edition).cells}
     woven = dict(info.woven)
@@ -282,10 +283,11 @@ Its twin does the same work in [{FRAMEWORKS[other]}]({site.colab(twin)});
 [the book]({address}) shows both side by side.*"""
     put = claims.of_topics(site.root / "evidence" / "claims.yml", lab.claims)
     if put:
-        rows = "\n".join(f"- {c.says} ({_said_by(c.source)})" for c in put)
+        rows = "\n".join(f"- {prose.escaped(c.says)} ({_said_by(c.source)})" for c in put)
         head += f"\n\n**Put to the test:**\n\n{rows}"
     return head
 
 
 def _said_by(source: claims.Source) -> str:
-    return f"[{source.title}]({source.url})" if source.url else source.title
+    title = prose.escaped(source.title)
+    return f"[{title}]({source.url})" if source.url else title
