@@ -160,3 +160,55 @@ def test_the_courses_claims_can_all_be_judged():
     assert judged["keras-no-torch"].name == "held once"
     assert judged["papers"].name == "reported"
     assert judged["gpu-lstm"].name == "open: needs hardware"
+
+
+# What the records say today. A verdict that turns by an edit of its rule, not by a new result, turns
+# here. Those that a clock decides may come out in more than one way; each is named.
+SETTLED = {
+    "results-differ": "depends",
+    "accuracy-equal": "depends",
+    "class-vs-sequential": "false",
+    "torch-pythonic": "false",
+    "keras-no-torch": "held once",
+    "training-loops": "false",
+    "lightning-boilerplate": "false",
+    "numpy-stack": "holds",
+    "tf-static": "held once",
+    "static-by-default": "depends",
+    "torch-dynamic": "holds",
+    "recompile": "depends",
+    "rnn-lengths": "depends",
+    "symbolic-loops": "false",
+    "language-independent": "depends",
+}
+TIMED = {
+    "graph-faster": {"holds", "depends", "undecided"},
+    "xla-torchscript": {"depends", "undecided"},
+}
+
+
+def test_settled_verdicts_stay_settled():
+    """All of them: a claim that gets a rule gets its line in one of the tables."""
+    evidence = ROOT / "evidence"
+    judged = {c.id: (c, claims.judge(c, evidence)) for c in claims.load(evidence / "claims.yml")}
+    ruled = {name for name, (claim, _) in judged.items() if claim.rule}
+    assert ruled == SETTLED.keys() | TIMED.keys()
+    assert {n: judged[n][1].name for n in SETTLED} == SETTLED
+    for name, allowed in TIMED.items():
+        assert judged[name][1].name in allowed, name
+
+
+def test_only_a_clock_leaves_a_verdict_open():
+    """The table of timed verdicts holds those whose rules read timings, and no other."""
+    evidence = ROOT / "evidence"
+    for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
+        timed = any(".measured." in field for field in claim.rule.reads.values())
+        assert timed == (claim.id in TIMED), claim.id
+
+
+def test_where_a_claim_is_settled_its_chapter_reads_its_records():
+    """A rule reads the records of the chapter that it names."""
+    evidence = ROOT / "evidence"
+    for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
+        read = {field.rpartition("/")[2].split(".")[0] for field in claim.rule.reads.values()}
+        assert read == {claim.chapter}, claim.id
