@@ -32,6 +32,7 @@ notebook. Where the prose is for both twins, the expression is held against each
 takes a step takes a framework's name, too, as its last argument, for one twin in particular.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -153,5 +154,5 @@ PLAIN: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (abs, all, any, len, max, min, round, sum, str)},
     "gap": lambda a, b: max(abs(x - y) for x, y in zip(a, b, strict=True)),
     "mean": lambda values: sum(values) / len(values),
-    "rises": lambda values: sum(b > a for a, b in zip(values, values[1:], strict=False)),
+    "rises": lambda values: sum(b > a for a, b in itertools.pairwise(values)),
 }

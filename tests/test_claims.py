@@ -162,8 +162,8 @@ def test_the_courses_claims_can_all_be_judged():
     assert judged["gpu-lstm"].name == "open: needs hardware"
 
 
-# What the records say today. A verdict that turns by an edit of its rule, not by a new result, turns
-# here. Those that a clock decides may come out in more than one way; each is named.
+# What the records say today: a rule that is edited by mistake turns its verdict here. What a clock
+# decides may come out in more than one way; each is named.
 SETTLED = {
     "results-differ": "depends",
     "accuracy-equal": "depends",

@@ -3,7 +3,6 @@
 import ast
 import functools
 import re
-import textwrap
 import tomllib
 from collections.abc import Iterator
 from types import SimpleNamespace
