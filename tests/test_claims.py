@@ -212,3 +212,36 @@ def test_where_a_claim_is_settled_its_chapter_reads_its_records():
     for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
         read = {field.rpartition("/")[2].split(".")[0] for field in claim.rule.reads.values()}
         assert read == {claim.chapter}, claim.id
+
+
+FASTER, SLOWER = 0.5, 2.0
+CAPTURES = {
+    "graph-faster": ["cnn_graph_32", "lstm_graph_32", "cnn_compiled_32", "loop_compiled_32"],
+    "xla-torchscript": [
+        *("cnn_xla_32", "cnn_xla_256", "lstm_xla_32", "lstm_xla_256", "cnn_torchscript_256"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "times", "verdict"),
+    [
+        ("graph-faster", [FASTER, FASTER, FASTER, FASTER], "holds"),
+        ("graph-faster", [FASTER, FASTER, SLOWER, FASTER], "depends"),
+        ("graph-faster", [SLOWER, FASTER, SLOWER, FASTER], "false"),
+        ("graph-faster", [1, 1, 1, 1], "undecided"),
+        ("xla-torchscript", [FASTER, FASTER, FASTER, FASTER, FASTER], "holds"),
+        ("xla-torchscript", [FASTER, SLOWER, FASTER, FASTER, FASTER], "depends"),
+        ("xla-torchscript", [SLOWER, SLOWER, SLOWER, SLOWER, SLOWER], "false"),
+        ("xla-torchscript", [1, 1, 1, 1, 1], "undecided"),
+    ],
+)
+def test_timed_verdicts_follow_the_clock(evidence, claim_id, times, verdict):
+    """Every other step takes one second; `times` are those of the captured and compiled ones."""
+    (claim,) = [c for c in claims.load(ROOT / "evidence" / "claims.yml") if c.id == claim_id]
+    captured = dict(zip(CAPTURES[claim_id], times, strict=True))
+    for field in claim.rule.reads.values():
+        _, framework, _, name = field.split(".")
+        took = Measurement(captured.get(name, 1.0), 0.1, 5, "s")
+        record.write("graphs", framework, measured={name: took})
+    assert claims.judge(claim, evidence).name == verdict

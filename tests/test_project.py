@@ -160,6 +160,33 @@ def test_each_set_of_frameworks_is_whole():
         assert newest in SpecifierSet(oldest), f"{name}: the course is made with what a lab refuses"
 
 
+def test_the_frameworks_are_held_within_one_release():
+    """The course states facts about one release of each, and moves on to the next on purpose."""
+    for name in ("torch", "tensorflow-cpu", "tensorflow"):
+        (given,) = {
+            str(Requirement(r).specifier) for r in EXTRAS["cpu"] if Requirement(r).name == name
+        }
+        low, high = (re.search(rf"{sign}(\d+)\.(\d+)", given) for sign in (">=", "<"))
+        assert (int(high[1]), int(high[2])) == (int(low[1]), int(low[2]) + 1), f"{name}{given}"
+
+
+def commands(target):
+    """Return the lines that a target of the Makefile runs."""
+    text = (ROOT / "Makefile").read_text()
+    lines = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.M)[1].splitlines()
+    return [line.strip().removeprefix("@").removeprefix("$(BIN)/") for line in lines]
+
+
+def test_make_test_leaves_nothing_out():
+    text = (ROOT / "Makefile").read_text()
+    assert {"ruff check", "ruff format --check", "mypy", "labkit prove"} <= set(commands("test"))
+    assert 'pytest -m "not slow"' in commands("test")
+    assert re.search(r"^test-all: test\b", text, re.M)
+    assert "pytest -m slow" in commands("test-all")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert "make test" in [s.get("run") for s in workflow["jobs"]["test"]["steps"]]
+
+
 def test_the_wings_do_not_mix():
     wing = ROOT / "src" / "labkit"
     for path in wing.glob("*.py"):

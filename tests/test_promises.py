@@ -95,6 +95,88 @@ def test_a_check_that_says_true_also_shows_a_false(name):
     assert alone == SEEN[name].keys()
 
 
+COMPARING = re.compile(r".*\b(allclose|array_equal|equal|compare|isclose)")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_nothing_is_compared_with_itself(name):
+    for cell in code_of(name):
+        for node in ast.walk(ast.parse(cell.source)):
+            sides = []
+            if isinstance(node, ast.Call) and COMPARING.fullmatch(ast.unparse(node.func)):
+                sides = [ast.unparse(a) for a in node.args[:2]]
+            elif isinstance(node, ast.Compare):
+                sides = [ast.unparse(side) for side in (node.left, *node.comparators)]
+            elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+                sides = [ast.unparse(node.left), ast.unparse(node.right)]
+            where = f"{name}.md:{cell.line}: {cell.id}"
+            # `first_broken(honest, honest)` asks on purpose, and is no comparison here.
+            assert len(set(sides)) == len(sides), f"{where} compares {sides[0]} with itself"
+
+
+# What the prose says of the frameworks' own defaults: chapter, words, and whether they are true.
+def defaults():
+    import inspect
+
+    import torch
+    from keras import layers, optimizers
+
+    def of(function, name):
+        return inspect.signature(function).parameters[name].default
+
+    norm, adam = torch.nn.BatchNorm2d, torch.optim.Adam
+    keras_norm, keras_adam = layers.BatchNormalization, optimizers.Adam
+    norms, adams = (
+        (of(norm, "eps"), of(keras_norm, "epsilon")),
+        (
+            of(adam, "eps"),
+            of(keras_adam, "epsilon"),
+        ),
+    )
+    momenta = of(norm, "momentum"), of(keras_norm, "momentum")
+    units = layers.LSTM(4)
+    return [
+        ("same-experiment", "PyTorch's default is 1e-5, Keras' 1e-3.", norms == (1e-5, 1e-3)),
+        (
+            "same-experiment",
+            "PyTorch's `momentum` is the part of the *new* value, 0.1 by default; "
+            "Keras' the part of the *old* one, 0.99 by default.",
+            momenta == (0.1, 0.99),
+        ),
+        ("same-experiment", "an epsilon: 1e-8 in PyTorch, 1e-7 in Keras.", adams == (1e-8, 1e-7)),
+        ("same-experiment", "momentum of 0.875; the default is 0.99.", momenta[1] == 0.99),
+        (
+            "recurrent",
+            "Keras begins it at 1, PyTorch with the other random numbers around 0.",
+            units.unit_forget_bias is True,
+        ),
+        ("recurrent", "Keras since TensorFlow 2 say after.", layers.GRU(4).reset_after is True),
+        (
+            "recurrent",
+            "Without it PyTorch takes that axis for the time",
+            torch.nn.LSTM(1, 1).batch_first is False,
+        ),
+        (
+            "first-network",
+            "`from_logits=True` says that the network gives scores",
+            of(keras_loss(), "from_logits") is False,
+        ),
+    ]
+
+
+def keras_loss():
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy
+
+
+def test_the_defaults_that_the_prose_names_are_the_frameworks():
+    for name, said, true in defaults():
+        prose = " ".join((ROOT / "chapters" / f"{name}.md").read_text().split())
+        assert said in prose, f"{name}.md does not say {said!r}; say here what it says"
+        assert true, f"{name}.md: {said!r} is not so in the frameworks installed here"
+
+
 # --- what is for testing is not learned from ------------------------------------------------------
 
 TEST = re.compile(r"test_(images|labels|codes)|[xy]_test|strips")
@@ -230,6 +312,17 @@ def test_the_same_experiments_accuracies_are_of_the_test_set():
     assert len(shared) >= 8
     for difference in shared:
         assert abs(ours[difference] - theirs[difference]) < 1e-9, difference
+
+
+def test_the_interval_is_students():
+    """A 95 % interval of the mean, from the spread of a sample."""
+    tree = ast.parse(twins_of("same-experiment").cell("seeds", "pytorch").source)
+    (function,) = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
+    made = {"np": np}
+    exec(ast.unparse(function), made)
+    mean, half = made["interval"](np.arange(10.0))
+    assert mean == 4.5
+    assert half == pytest.approx(2.262157 * 3.0276504 / 10**0.5, rel=1e-4)
 
 
 def test_recurrent_learns_from_the_text_before_its_tests():
