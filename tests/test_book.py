@@ -1,5 +1,6 @@
 """The built book, in a real browser."""
 
+import base64
 import functools
 import html
 import http.server
@@ -9,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+import nbformat
 import pytest
 from conftest import ROOT
 
@@ -371,6 +374,145 @@ def test_cards_and_figures_show_what_is_computed(book):
             verdict = claims.judge(claim, evidence)
             assert f">{verdict.name}</span> {html.escape(verdict.shown)}" in text
     assert "How far the twins are apart" in text
+
+
+# --- the pages against their sources ---------------------------------------------------------
+
+
+@dataclass
+class Shown:
+    """A code cell as a page shows it."""
+
+    tab: str | None
+    """The tab it stands under, by the words on it."""
+    prompt: str | None = None
+    """What opens its code, where the code is closed."""
+    code: str = ""
+    outputs: list = field(default_factory=list)
+    """Texts; for a picture its text alternative and its bytes."""
+
+
+class Cells(HTMLParser):
+    """A chapter's code cells and its prose for one twin, in the order of the page."""
+
+    VOID = frozenset(("br", "hr", "img", "input", "link", "meta", "source", "wbr"))
+
+    def __init__(self, file):
+        super().__init__()
+        self.file, self.open, self.labels = file, [], {}
+        self.cells, self.prose = [], []
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        values = {k: v or "" for k, v in attributes}
+        classes = values.get("class", "").split()
+        if tag == "label" and "sd-tab-label" in classes:
+            self.labels[values["aria-controls"]] = ""
+        if tag == "div" and "cell" in classes:
+            self.cells.append(Shown(self.tab()))
+        if tag == "div" and "twin-prose" in classes:
+            self.prose.append([self.tab(), ""])
+        if tag == "details" and "hide" in classes and self.within("cell"):
+            self.cells[-1].prompt = ""
+        if tag == "img" and self.within("cell_output"):
+            picture = (self.file.parent / values["src"]).read_bytes()
+            self.cells[-1].outputs.append((values["alt"], picture.strip()))
+        if tag == "pre" and self.within("cell_output"):
+            self.cells[-1].outputs.append("")
+        if tag not in self.VOID:
+            self.open.append((tag, classes, values))
+
+    def handle_endtag(self, tag):
+        while tag not in self.VOID and self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, text):
+        if not self.open:
+            return
+        tags, (_, classes, values) = [t for t, _, _ in self.open], self.open[-1]
+        if tags[-1] == "label" and "sd-tab-label" in classes:
+            self.labels[values["aria-controls"]] += text.strip()
+        elif "collapsed" in classes and self.within("cell"):
+            self.cells[-1].prompt = text
+        elif "pre" in tags and self.within("cell_input"):
+            self.cells[-1].code += text
+        elif "pre" in tags and self.within("cell_output"):
+            self.cells[-1].outputs[-1] += text
+        elif self.within("twin-prose") and not self.within("cell"):
+            self.prose[-1][1] += text
+
+    def within(self, name):
+        return any(name in classes for _, classes, _ in self.open)
+
+    def tab(self):
+        """Return the words on the tab that is open."""
+        inside = [v["id"] for _, classes, v in self.open if "sd-tab-content" in classes]
+        return self.labels[inside[-1]] if inside else None
+
+
+def put_out(cell):
+    """Return what a notebook's cell put out, as a page shows it."""
+    shown = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if kind := next((k for k in data if k.startswith("image/")), None):
+            picture = data[kind]
+            picture = picture.encode() if kind.endswith("xml") else base64.b64decode(picture)
+            shown.append((output.metadata[kind]["alt"], picture.strip()))
+        else:
+            shown.append((output.get("text") or data["text/plain"]).strip("\n"))
+    return shown
+
+
+def expected(path, framework):
+    """Yield prompt, code and outputs of each cell that a page must show of one twin."""
+    loaded = chapter.load(path)
+    notebook = nbformat.read(ROOT / "labs" / path.stem / f"{framework}.ipynb", as_version=4)
+    ran = {c.id: c for c in notebook.cells if c.cell_type == "code"}
+    yield "Show the set-up cell", ran["setup"].source, put_out(ran["setup"])
+    for cell in loaded.cells_of(framework):
+        if cell.kind == "code" and cell.role == "solution":
+            yield "Show a solution", cell.source, []
+        elif cell.kind == "code" and cell.role != "wrong":
+            prompt = "Show the code" if "hide-input" in cell.tags else None
+            yield prompt, cell.source, put_out(ran[cell.id])
+
+
+@pytest.mark.parametrize("framework", list(chapter.FRAMEWORKS))
+@pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
+def test_a_page_shows_each_twins_own_cells_and_outputs(book, path, framework):
+    """Code, outputs, text alternatives, pictures and what is closed: as the notebook has them."""
+    page = Cells(book / "chapters" / f"{path.stem}.html")
+    tab = chapter.FRAMEWORKS[framework]
+    shown = [c for c in page.cells if c.tab in (tab, None)]
+    wanted = list(expected(path, framework))
+    for cell, (prompt, code, outputs) in zip(shown, wanted, strict=False):
+        begin = code.strip("\n").partition("\n")[0]
+        assert cell.code.strip("\n") == code.strip("\n")
+        assert cell.prompt == prompt, f"{begin}: its code is closed, or open, and should not be"
+        assert [o if isinstance(o, tuple) else o.strip("\n") for o in cell.outputs] == outputs
+    assert len(shown) == len(wanted)
+
+
+@pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
+def test_prose_for_one_twin_stands_under_its_tab(book, path):
+    def letters(text):
+        return re.sub(r"[^A-Za-z]", "", text)[:24]
+
+    page = Cells(book / "chapters" / f"{path.stem}.html")
+    tagged = [c for c in chapter.load(path).cells if c.kind == "markdown" and c.framework]
+    for framework, tab in chapter.FRAMEWORKS.items():
+        shown = [letters(text) for under, text in page.prose if under == tab]
+        wanted = [letters(c.source) for c in tagged if c.framework == framework]
+        assert shown == wanted
+    assert len(page.prose) == len(tagged)
+
+
+def test_what_only_tests_read_is_not_in_the_book(book):
+    for page in (book / "chapters").glob("*.html"):
+        assert "% says" not in page.read_text()
+    for notebook in (ROOT / "labs").rglob("*.ipynb"):
+        assert "% says" not in notebook.read_text()
 
 
 def test_wrong_answers_are_not_in_the_book(book):

@@ -253,3 +253,88 @@ def test_the_courses_claims_can_all_be_judged():
     assert judged["keras-no-torch"].name == "held once"
     assert judged["papers"].name == "reported"
     assert judged["gpu-lstm"].name == "open: needs hardware"
+
+
+# What the records say today: a rule that is edited by mistake turns its verdict here. What a clock
+# decides may come out in more than one way; each is named.
+SETTLED = {
+    "results-differ": "depends",
+    "accuracy-equal": "depends",
+    "class-vs-sequential": "false",
+    "torch-pythonic": "false",
+    "keras-no-torch": "held once",
+    "training-loops": "false",
+    "lightning-boilerplate": "false",
+    "numpy-stack": "holds",
+    "tf-static": "held once",
+    "static-by-default": "depends",
+    "torch-dynamic": "holds",
+    "recompile": "depends",
+    "rnn-lengths": "depends",
+    "symbolic-loops": "false",
+    "language-independent": "depends",
+}
+TIMED = {
+    "graph-faster": {"holds", "depends", "undecided"},
+    "xla-torchscript": {"depends", "undecided"},
+}
+
+
+def test_settled_verdicts_stay_settled():
+    """All of them: a claim that gets a rule gets its line in one of the tables."""
+    evidence = ROOT / "evidence"
+    judged = {c.id: (c, claims.judge(c, evidence)) for c in claims.load(evidence / "claims.yml")}
+    ruled = {name for name, (claim, _) in judged.items() if claim.rule}
+    assert ruled == SETTLED.keys() | TIMED.keys()
+    assert {n: judged[n][1].name for n in SETTLED} == SETTLED
+    for name, allowed in TIMED.items():
+        assert judged[name][1].name in allowed, name
+
+
+def test_only_a_clock_leaves_a_verdict_open():
+    """The table of timed verdicts holds those whose rules read timings, and no other."""
+    evidence = ROOT / "evidence"
+    for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
+        timed = any(".measured." in field for field in claim.rule.reads.values())
+        assert timed == (claim.id in TIMED), claim.id
+
+
+def test_where_a_claim_is_settled_its_chapter_reads_its_records():
+    """A rule reads the records of the chapter that it names."""
+    evidence = ROOT / "evidence"
+    for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
+        read = {field.rpartition("/")[2].split(".")[0] for field in claim.rule.reads.values()}
+        assert read == {claim.chapter}, claim.id
+
+
+FASTER, SLOWER = 0.5, 2.0
+CAPTURES = {
+    "graph-faster": ["cnn_graph_32", "lstm_graph_32", "cnn_compiled_32", "loop_compiled_32"],
+    "xla-torchscript": [
+        *("cnn_xla_32", "cnn_xla_256", "lstm_xla_32", "lstm_xla_256", "cnn_torchscript_256"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "times", "verdict"),
+    [
+        ("graph-faster", [FASTER, FASTER, FASTER, FASTER], "holds"),
+        ("graph-faster", [FASTER, FASTER, SLOWER, FASTER], "depends"),
+        ("graph-faster", [SLOWER, FASTER, SLOWER, FASTER], "false"),
+        ("graph-faster", [1, 1, 1, 1], "undecided"),
+        ("xla-torchscript", [FASTER, FASTER, FASTER, FASTER, FASTER], "holds"),
+        ("xla-torchscript", [FASTER, SLOWER, FASTER, FASTER, FASTER], "depends"),
+        ("xla-torchscript", [SLOWER, SLOWER, SLOWER, SLOWER, SLOWER], "false"),
+        ("xla-torchscript", [1, 1, 1, 1, 1], "undecided"),
+    ],
+)
+def test_timed_verdicts_follow_the_clock(evidence, claim_id, times, verdict):
+    """Every other step takes one second; `times` are those of the captured and compiled ones."""
+    (claim,) = [c for c in claims.load(ROOT / "evidence" / "claims.yml") if c.id == claim_id]
+    captured = dict(zip(CAPTURES[claim_id], times, strict=True))
+    for field in claim.rule.reads.values():
+        _, framework, _, name = field.split(".")
+        took = Measurement(captured.get(name, 1.0), 0.1, 5, "s")
+        record.write("graphs", framework, measured={name: took})
+    assert claims.judge(claim, evidence).name == verdict

@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from labkit import data, record
+from labkit import data
 from labkit.press import chapter, run, weave
 from labkit.press.site import Site
 
@@ -272,54 +272,6 @@ def test_an_untouched_notebook_says_not_attempted(path):
     assert len(checks) >= 3
     for cell in checks:
         assert cell.outputs[0].text.endswith(": not attempted yet\n")
-
-
-# --- what the chapters promise ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("chapter_name", CHAPTERS)
-def test_both_columns_print_the_same(chapter_name):
-    """In cells tagged `compare`, whose point it is."""
-    cells = chapter.load(ROOT / "chapters" / f"{chapter_name}.md").cells
-    tagged, printed = sum("compare" in c.tags for c in cells), []
-    for framework in chapter.FRAMEWORKS:
-        cells = code_cells(weave.notebook_path(ROOT, chapter_name, framework))
-        printed.append(
-            {
-                c.id: "".join(o.get("text", "") for o in c.outputs)
-                for c in cells
-                if "compare" in c.metadata.get("tags", ())
-            }
-        )
-    assert len(printed[0]) == tagged
-    assert printed[0] == printed[1]
-
-
-def test_first_network_keeps_its_promises():
-    for exact in exact_of("first-network"):
-        assert exact["test_accuracy"] >= 0.97
-        assert len(exact["losses"]) == 540
-
-
-def test_recurrent_keeps_its_promises():
-    for exact in exact_of("recurrent"):
-        assert round(exact["unigram"], 2) == 4.67
-        assert round(exact["trigram"], 2) == 2.47
-        assert np.mean(exact["losses"][-64:]) / np.log(2) < 2.2
-        assert np.mean(exact["bits_emptied"]) < 2.2
-    ours, theirs = (exact["worth"] for exact in exact_of("recurrent"))
-    both = ours.keys() & theirs.keys()
-    assert {"forget bias 1", "a millionth in the clip"} <= both
-    for trap in both:
-        assert abs(ours[trap] - theirs[trap]) < 1e-9, trap
-
-
-def exact_of(chapter_name):
-    """Read what both twins of a chapter have recorded."""
-    return [
-        record.read(ROOT / "evidence" / "cpu" / f"{chapter_name}.{f}.json")["exact"]
-        for f in chapter.FRAMEWORKS
-    ]
 
 
 # --- other processors ---------------------------------------------------------------------------

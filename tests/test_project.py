@@ -3,12 +3,21 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from labkit.press import chapter
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+FRAMEWORKS = {"keras", "lightning", "tensorflow", "torch"}
 
 
 def tracked(pattern="*"):
@@ -25,11 +34,19 @@ def test_the_conda_environment_says_what_pyproject_says():
     assert set(python.removeprefix("python ").split(",")) == set(
         PROJECT["requires-python"].split(",")
     )
-    (own,) = [line for line in pip["pip"] if line.startswith("-e ")]
-    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", own)[1].split(",")
-    assert set(extras) <= set(PROJECT["optional-dependencies"])
-    # No other line bounds a version: the bounds have one home.
-    assert not [d for d in conda if re.search(r"[<>=]", d) and d != python]
+    # Compared whole: what a reader gets who builds the book, and nothing bounded here.
+    assert set(conda) == {python, "pip", "git", "graphviz"}
+    assert set(pip) == {"pip"}
+    *flags, own = pip["pip"]
+    assert own == "-e .[cpu,book]"
+    assert flags == ["--extra-index-url https://download.pytorch.org/whl/cpu"]
+    assert environment["channels"] == ["conda-forge"]
+
+
+def test_the_makefile_installs_extras_that_there_are():
+    installed = re.findall(r"-e '\.\[([^\]]+)\]'", (ROOT / "Makefile").read_text())
+    assert installed == ["$(FRAMEWORKS),book", "$(FRAMEWORKS),book,dev"]
+    assert {"cpu", "gpu", "book", "dev"} <= EXTRAS.keys()
 
 
 def test_versions_are_bounded_in_pyproject_alone():
@@ -61,12 +78,113 @@ def test_the_versions_stand_together():
     assert citation["repository-code"] == config["repository"]["url"]
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path, code=None):
+    for node in ast.walk(ast.parse(code or path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             yield node.module or ""
+
+
+def distributions(modules):
+    """Return the packages that bring these modules, but for Python's own and the course's."""
+    given = packages_distributions()
+    own = {"labkit", *(p.stem for p in (ROOT / "tests").glob("*.py"))}
+    tops = {m.split(".")[0] for m in modules} - set(sys.stdlib_module_names) - own
+    # tensorflow-cpu brings the module, too; both are bounded under the one name.
+    return {
+        canonicalize_name(given[top][0]).removesuffix("-cpu") if top in given else top
+        for top in tops
+    }
+
+
+def declared(*extras):
+    requirements = [*PROJECT["dependencies"], *(r for e in extras for r in EXTRAS[e])]
+    return {canonicalize_name(Requirement(r).name).removesuffix("-cpu") for r in requirements}
+
+
+def test_what_is_imported_is_declared():
+    """In the extra of those who need it, rather than brought along by something else."""
+    wing = ROOT / "src" / "labkit"
+    core = {m for p in wing.glob("*.py") for m in imports(p)}
+    press = {m for p in (wing / "press").rglob("*.py") for m in imports(p)}
+    tests = {m for p in (ROOT / "tests").glob("*.py") for m in imports(p)}
+    labs = {
+        module
+        for path in chapter.chapters(ROOT)
+        for cell in chapter.load(path).cells
+        if cell.kind == "code"
+        for module in imports(path, cell.source)
+    }
+    assert distributions(core) - FRAMEWORKS <= declared()
+    assert distributions(labs) <= declared("cpu")
+    assert distributions(press) <= declared("book")
+    assert distributions(tests) <= declared("cpu", "book", "dev")
+
+
+# Packages that are declared and never imported by name, with the reason.
+UNSEEN = {
+    "ipykernel": "the kernel that runs the notebooks",
+    "jupyter-book": "builds the book, as a command",
+    "jupyterlab": "`make lab` opens it",
+    "mypy": "a command of `make test`",
+    "pytest-timeout": "the setting `timeout`",
+    "ruff": "a command of `make test`",
+    "sphinx-multitoc-numbering": "Jupyter Book loads it",
+    "tqdm": "pooch shows its downloads with it",
+    "types-pyyaml": "mypy reads it",
+}
+
+
+def test_what_is_declared_is_used():
+    """So a package taken out of pyproject is missed, and one that nobody needs is seen."""
+    places = [*(ROOT / "src" / "labkit").rglob("*.py"), *(ROOT / "tests").glob("*.py")]
+    used = distributions({m for p in places for m in imports(p)})
+    # nbval is a plugin of pytest; a chapter trains by Lightning.
+    everything = declared("cpu", "book", "dev")
+    assert everything - used - {"lightning"} == UNSEEN.keys()
+
+
+def test_each_set_of_frameworks_is_whole():
+    named = {name: {Requirement(r).name for r in EXTRAS[name]} for name in ("cpu", "gpu", "oldest")}
+    assert named["cpu"] == FRAMEWORKS | {"tensorflow-cpu"}
+    assert named["gpu"] == FRAMEWORKS
+    assert named["oldest"] == FRAMEWORKS - {"lightning"}
+    bounds = {
+        name: {Requirement(r).name.removesuffix("-cpu"): str(Requirement(r).specifier) for r in rs}
+        for name, rs in EXTRAS.items()
+    }
+    assert bounds["cpu"] == bounds["gpu"]
+    for name, oldest in bounds["oldest"].items():
+        newest = bounds["cpu"][name].split(">=")[1].split(",")[0]
+        assert newest in SpecifierSet(oldest), f"{name}: the course is made with what a lab refuses"
+
+
+def test_the_frameworks_are_held_within_one_release():
+    """The course states facts about one release of each, and moves on to the next on purpose."""
+    for name in ("torch", "tensorflow-cpu", "tensorflow"):
+        (given,) = {
+            str(Requirement(r).specifier) for r in EXTRAS["cpu"] if Requirement(r).name == name
+        }
+        low, high = (re.search(rf"{sign}(\d+)\.(\d+)", given) for sign in (">=", "<"))
+        assert (int(high[1]), int(high[2])) == (int(low[1]), int(low[2]) + 1), f"{name}{given}"
+
+
+def commands(target):
+    """Return the lines that a target of the Makefile runs."""
+    text = (ROOT / "Makefile").read_text()
+    lines = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.M)[1].splitlines()
+    return [line.strip().removeprefix("@").removeprefix("$(BIN)/") for line in lines]
+
+
+def test_make_test_leaves_nothing_out():
+    text = (ROOT / "Makefile").read_text()
+    assert {"ruff check", "ruff format --check", "mypy", "labkit prove"} <= set(commands("test"))
+    assert 'pytest -m "not slow"' in commands("test")
+    assert re.search(r"^test-all: test\b", text, re.M)
+    assert "pytest -m slow" in commands("test-all")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert "make test" in [s.get("run") for s in workflow["jobs"]["test"]["steps"]]
 
 
 def test_the_wings_do_not_mix():

@@ -1,0 +1,206 @@
+"""What the chapters' prose says: of outputs, and in numbers."""
+
+import ast
+import functools
+import math
+import re
+
+import pytest
+from conftest import ROOT
+from says import NUMBER, Saying, Twins, numbers, sayings, value
+from simpleeval import EvalWithCompoundTypes, InvalidExpression
+
+from labkit.press import chapter
+
+CHAPTERS = [p.stem for p in chapter.chapters(ROOT)]
+
+
+twins_of = functools.cache(lambda name: Twins(ROOT, name))
+
+
+@functools.cache
+def load(name):
+    return chapter.load(ROOT / "chapters" / f"{name}.md")
+
+
+# --- sentences -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_what_is_said_of_an_output_is_true(name):
+    """See `says`: the words stand in the prose, and the expression is true of both twins."""
+    twins, wrong = twins_of(name), []
+    for said in sayings(load(name)):
+        where = f"{name}.md:{said.line}: {said.words!r}"
+        if " ".join(said.words.split()) not in said.before:
+            wrong.append(f"{where} does not stand above this comment")
+        for framework in said.frameworks:
+            try:
+                true = twins.true(said.expression, framework)
+            except (LookupError, TypeError, ValueError, InvalidExpression) as error:
+                true, where = False, f"{where} ({error!r})"
+            if not true:
+                wrong.append(f"{where} is not true of {framework}: {said.expression}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_chapter_says_something_of_its_outputs(name):
+    assert len(list(sayings(load(name)))) >= 10
+
+
+def test_a_saying_is_found_with_its_prose(tmp_path):
+    text = (ROOT / "chapters" / "first-network.md").read_text()
+    (above,) = [s for s in sayings(load("first-network")) if s.words.startswith("It is above")]
+    assert isinstance(above, Saying)
+    assert above.frameworks == ("pytorch", "tensorflow")
+    changed = tmp_path / "first-network.md"
+    changed.write_text(text.replace("It is above: a", "It is below: a", 1))
+    (again,) = [s for s in sayings(chapter.load(changed)) if s.words.startswith("It is above")]
+    assert again.words not in again.before
+    changed.write_text(text.replace("% says", "% says that", 1))
+    with pytest.raises(ValueError, match=r"first-network\.md:\d+: .* is not of the form"):
+        list(sayings(chapter.load(changed)))
+
+
+@pytest.mark.parametrize(
+    ("expression", "true"),
+    [
+        ('number("loss") > 2.3026', True),
+        ('number("loss") < 2.3026', False),
+        ('alike("loss")', True),
+        ('alike("tensors")', False),
+        ('found("accuracy", "^(\\\\d+) of") == [352]', True),
+        ("all(loss > 1 for loss in exact['losses'])", False),
+        ("all(loss > 0 for loss in exact['losses'])", True),
+        ('pytorch["exact"]["parameters"]', False),  # a number is no answer
+        ('"momentum=0.875" in code("train", "tensorflow")', True),
+    ],
+)
+def test_expressions_are_held_against_a_twin(expression, true):
+    assert twins_of("first-network").true(expression, "pytorch") is true
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+# Numbers of the prose that stand in no cell, output or record of their chapter, with the reason.
+ELSEWHERE = {
+    "first-network": {
+        "15": "the fewest decimal digits that a float64 keeps",
+        "17": "the most decimal digits that a float64 takes",
+        "0.1": "one of ten digits, all equally likely",
+        "1990": "when cheques were read by networks; its source is cited",
+    },
+    "same-experiment": {
+        "95": "the interval's part, in a comment of the code",
+        "64": "bytes to which TensorFlow wants an array aligned",
+    },
+    "recurrent": {},
+    "graphs": {"2019": "the year of TensorFlow 2; its source is cited"},
+}
+# What an equation in the prose may be made of.
+SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
+EQUATION = re.compile(r"((?:log₂ |ln )?[\d(−-][\d\s.,×+−*/()²-]*|−?ln [\d.]+)\s*[=≈]\s*(\d[\d.,]*)")
+
+
+def prose(loaded):
+    """Yield the lines of a chapter's prose with their numbers; comments are left out."""
+    for cell in (c for c in loaded.cells if c.kind == "markdown"):
+        for place, line in enumerate(cell.source.splitlines()):
+            if not line.startswith("%"):
+                yield cell.line + place, re.sub(r"\{cite(:\w)?\}`[^`]*`", "", line)
+
+
+def equations(line):
+    """Yield left side, right side and both values of each equation in a line."""
+    for left, right in EQUATION.findall(line):
+        text = left.strip().rstrip(",")
+        for sign, python in SIGNS.items():
+            text = text.replace(sign, python)
+        text = re.sub(r"(log2|ln) ([\d.]+)", r"\1(\2)", text)
+        if not re.search(r"[*+/(]|-.", text):
+            continue
+        functions = {"ln": math.log, "log2": math.log2}
+        try:
+            found = EvalWithCompoundTypes(functions=functions).eval(text)
+        except (InvalidExpression, SyntaxError):
+            continue
+        decimals = len(right.rstrip(".").partition(".")[2])
+        yield left.strip(), value(right), round(float(found), decimals)
+
+
+def test_equations_in_the_prose_are_right():
+    seen = 0
+    for name in CHAPTERS:
+        for line, text in prose(load(name)):
+            for left, said, found in equations(text):
+                assert said == found, f"{name}.md:{line}: {left} is {found}, not {said}"
+                seen += 1
+    assert seen >= 5
+
+
+def shown(record):
+    """Yield the single numbers of a record, and the lengths of its lists."""
+    for entry in record["exact"].values():
+        if isinstance(entry, list):
+            yield float(len(entry))
+        elif isinstance(entry, dict):
+            yield from (float(v) for v in entry.values() if isinstance(v, int | float))
+        elif isinstance(entry, int | float):
+            yield float(entry)
+
+
+def known(name):
+    """Return the numbers of a chapter's code, of its outputs, and of its records' single fields."""
+    loaded, twins = load(name), twins_of(name)
+    found, rounded = set(), []
+    for cell in (c for c in loaded.cells if c.kind == "code"):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Constant):
+                known_here = node.value
+                if isinstance(known_here, int | float):
+                    found.add(float(known_here))
+                elif isinstance(known_here, str):
+                    found.update(numbers(known_here))
+    for framework, cells in twins.cells.items():
+        for step in cells:
+            printed = numbers(twins.printed(step, framework))
+            found.update(map(abs, printed))
+        rounded += shown(twins.records[framework])
+        versions = twins.records[framework]["machine"]["exact"]["versions"].values()
+        found.update(float(".".join(v.split(".")[:2])) for v in versions)
+    found.update(rounded)
+    return found, rounded
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_numbers_in_the_prose_stand_in_code_outputs_or_records(name):
+    """Numbers of two digits and more; 19,466 mistyped as 19,646 stands nowhere."""
+    loaded = load(name)
+    found, rounded = known(name)
+    sides = {n for _, line in prose(loaded) for _, n, _ in equations(line)}
+    # What a sentence's own comment accounts for is held against the outputs there.
+    backed = {n for said in sayings(loaded) for n in numbers(said.words)}
+    missing = set()
+    for line, text in prose(loaded):
+        for match in NUMBER.finditer(text):
+            token = match[0].lstrip("-−").rstrip(",")
+            number = abs(value(token))
+            digits = len(re.sub(r"\D", "", token).lstrip("0"))
+            if len(re.sub(r"\D", "", token)) < 2 or number in found | sides | backed:
+                continue
+            decimals = len(token.partition(".")[2])
+            if digits >= 3 and any(round(v, decimals) == number for v in rounded):
+                continue
+            if token not in ELSEWHERE[name]:
+                missing.add(f"{name}.md:{line}: {token}")
+    assert not missing, "\n".join(sorted(missing))
+
+
+def test_the_list_of_numbers_from_elsewhere_is_short_and_used():
+    for name, listed in ELSEWHERE.items():
+        text = "\n".join(line for _, line in prose(load(name)))
+        tokens = {m[0].lstrip("-−").rstrip(",") for m in NUMBER.finditer(text)}
+        assert len(listed) <= 12
+        assert listed.keys() <= tokens
+        assert all(len(reason) > 10 for reason in listed.values())
