@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import os
 import re
 import tarfile
@@ -9,6 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +110,9 @@ def text(source: str | Path) -> str:
     Parameters
     ----------
     source
-        ``"python-docs"``, the prose of Python's language reference, which every CPython carries
-        in ``pydoc_data.topics``; ``"tiny-shakespeare"``, 1.1 million characters of his plays,
+        ``"python-docs"``, the prose of Python 3.11's language reference, 465,048 characters that
+        come with labkit (``pydoc_data.topics`` of Python 3.11.7; copyright Python Software
+        Foundation, whose licence lies beside the file, in ``labkit/texts``); ``"tiny-shakespeare"``, 1.1 million characters of his plays,
         downloaded once; or the path of a text file.
 
     Raises
@@ -120,9 +123,8 @@ def text(source: str | Path) -> str:
         When the text cannot be loaded.
     """
     if source == "python-docs":
-        from pydoc_data.topics import topics
-
-        return "\n".join(topics.values())
+        packed = resources.files("labkit") / "texts" / "python-docs.txt.xz"
+        return lzma.decompress(packed.read_bytes()).decode()
     if source == "tiny-shakespeare":
         (file,) = downloads.read(downloads.KNOWN["tiny-shakespeare"])
         return file.decode()
