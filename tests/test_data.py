@@ -370,6 +370,57 @@ def test_a_damaged_header_is_not_taken_for_the_end(folder, tmp_path_factory, kin
                 data.images(file)
 
 
+@pytest.mark.parametrize("kind", ["zip", *COMPRESS])
+@pytest.mark.parametrize("content", [b"\0" * 2**22, b""])
+def test_an_archive_that_unpacks_to_more_than_it_may_is_not_unpacked(
+    folder, tmp_path, monkeypatch, kind, content
+):
+    """One large file of zeros, or many empty ones, each of which takes a block of the disk."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    for number in range(1 if content else 1000):
+        (folder / "cat" / f"{number}.txt").write_bytes(content)
+    file = packed(folder, tmp_path / "pets", kind)
+    bound = 2**21 / 2**30
+    written = []
+    monkeypatch.setattr(data, "_folder", lambda *_: written.append(1))
+    with pytest.raises(DataError, match=r"pets.* unpacks to more than .* pass unpacked_gib=1 or"):
+        data.images(file, unpacked_gib=bound)
+    assert not written
+    assert not list(scratch.iterdir())
+    data.images(file)
+    assert written
+
+
+def test_the_bound_counts_what_is_written(folder, tmp_path, monkeypatch):
+    """Nothing of a zip is written before the sum is known; of a tar, no member too many."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (folder / "cat" / "big.txt").write_bytes(b"\0" * 2**22)
+    sizes = []
+
+    def measure(path, *arguments, **options):
+        sizes.append(sum(f.stat().st_size for f in Path(path).rglob("*") if f.is_file()))
+
+    for kind in ("zip", "gztar"):
+        file = packed(folder, tmp_path / "pets", kind)
+        with monkeypatch.context() as patched:
+            patched.setattr(tempfile.TemporaryDirectory, "cleanup", lambda self: measure(self.name))
+            with pytest.raises(DataError, match="unpacks to more"):
+                data.images(file, unpacked_gib=2**21 / 2**30)
+    assert sizes[0] == 0
+    assert sizes[1] <= 2**21
+
+
+def test_zeros_behind_an_archives_end_are_bounded(folder, tmp_path):
+    file = tmp_path / "pets.tar.gz"
+    shutil.make_archive(str(tmp_path / "pets"), "tar", folder)
+    file.write_bytes(gzip.compress((tmp_path / "pets.tar").read_bytes() + b"\0" * 2**23))
+    with pytest.raises(DataError, match="unpacks to more"):
+        data.images(file, unpacked_gib=2**22 / 2**30)
+    assert data.images(file).classes == ("cat", "dog")
+
+
 def test_what_macos_packs_beside_the_pictures_is_left_out(folder, tmp_path_factory):
 
     target = tmp_path_factory.mktemp("packed")

@@ -1,5 +1,6 @@
 """Downloads, from a server on the loopback address, and what is done with bad ones."""
 
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -32,6 +33,7 @@ class Server:
     def __init__(self):
         outer = self
         self.files, self.asked, self.failing, self.slow = {}, [], 0, 0.0
+        self.headers = {}
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
@@ -43,8 +45,11 @@ class Server:
                     content = None
                 self.send_response(200 if content is not None else 503)
                 self.send_header("Content-Length", str(len(content or b"")))
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(content or b"")
+                with contextlib.suppress(ConnectionError):  # the client has had enough
+                    self.wfile.write(content or b"")
 
             def log_message(self, *arguments):
                 pass
@@ -115,6 +120,28 @@ def test_other_bytes_are_refused_and_removed(server):
         downloads.read(dataset)
     assert left(downloads.folder()) == []
     assert len(server.asked) == 1  # they would be wrong again
+
+
+@pytest.mark.parametrize("squeezed", [False, True])
+def test_a_download_that_does_not_end_is_cut_off(server, monkeypatch, squeezed):
+    """The server sends a thousand times as much as is expected, bare or compressed on the way."""
+    dataset = server.dataset("big", {"big.txt": b"x" * 1000})
+    content = b"x" * 10_000_000
+    server.files["big.txt"] = gzip.compress(content) if squeezed else content
+    server.headers = {"Content-Encoding": "gzip"} if squeezed else {}
+    took = []
+    write = downloads._Bounded.write
+
+    def counted(self, chunk):
+        write(self, chunk)
+        took.append(len(chunk))
+
+    monkeypatch.setattr(downloads._Bounded, "write", counted)
+    with pytest.raises(downloads.DownloadError, match="it sends more than the 1,000 bytes"):
+        downloads.read(dataset)
+    assert sum(took) <= 1000
+    assert server.asked == ["/big.txt"]  # it would send as much again
+    assert not [p for p in downloads.folder().rglob("*") if p.name.startswith("big.txt")]
 
 
 def test_a_full_disk_is_named(server, monkeypatch):

@@ -3,6 +3,7 @@
 import gzip
 import io
 import lzma
+import math
 import os
 import re
 import tarfile
@@ -43,7 +44,12 @@ class Images:
 
 
 def images(
-    source: str | Path, *, size: int | None = None, channels: int | None = None, seed: int = 0
+    source: str | Path,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+    unpacked_gib: float = 4.0,
 ) -> Images:
     """Load labelled pictures by name, or from a folder with one sub-folder a class.
 
@@ -62,6 +68,8 @@ def images(
         1 for grey, 3 for colour; without it a folder's first picture decides.
     seed
         Decides the split.
+    unpacked_gib
+        The most that an archive may unpack to, in GiB. A small archive can unpack to a full disk.
 
     Raises
     ------
@@ -94,7 +102,7 @@ def images(
         return _DOWNLOADED[str(source)]()
     path = Path(source).expanduser()
     if path.is_file():
-        return _archive(path, size, channels, seed)
+        return _archive(path, size, channels, seed, unpacked_gib)
     if not path.is_dir():
         known = ", ".join(["digits", *_DOWNLOADED])
         raise DataError(
@@ -112,8 +120,9 @@ def text(source: str | Path) -> str:
     source
         ``"python-docs"``, the prose of Python 3.11's language reference, 465,048 characters that
         come with labkit (``pydoc_data.topics`` of Python 3.11.7; copyright Python Software
-        Foundation, whose licence lies beside the file, in ``labkit/texts``); ``"tiny-shakespeare"``, 1.1 million characters of his plays,
-        downloaded once; or the path of a text file.
+        Foundation, whose licence lies beside the file, in ``labkit/texts``);
+        ``"tiny-shakespeare"``, 1.1 million characters of his plays, downloaded once; or the path of
+        a text file.
 
     Raises
     ------
@@ -210,11 +219,13 @@ def _own_name(path: Path) -> str:
     return f"{name}-own" if name.lower() in {"digits", *_DOWNLOADED} else name
 
 
-def _archive(file: Path, size: int | None, channels: int | None, seed: int) -> Images:
+def _archive(
+    file: Path, size: int | None, channels: int | None, seed: int, unpacked_gib: float
+) -> Images:
     """Unpack an archive for as long as its pictures are read."""
     with tempfile.TemporaryDirectory(prefix="labkit-") as scratch:
         root = inside = Path(scratch).resolve()
-        _unpack(file, root)
+        _unpack(file, root, _Room(file, unpacked_gib))
         try:
             # Many archives hold one folder, which holds everything but a README.
             while len(found := _subfolders(inside)) == 1 and _subfolders(found[0]):
@@ -229,24 +240,42 @@ def _without(root: Path, message: str) -> str:
     return message.replace(f"{root}{os.sep}", "").replace(str(root), "the archive")
 
 
-def _unpack(file: Path, target: Path) -> None:
+class _Room:
+    """What may still be unpacked of an archive."""
+
+    def __init__(self, file: Path, gib: float) -> None:
+        self.file, self.gib, self.left = file, gib, gib * 2**30
+
+    def take(self, size: int) -> None:
+        """Take room for one file, an empty one included, or raise."""
+        self.left -= max(size, 2**12)
+        if self.left < 0:
+            raise DataError(
+                f"{self.file} unpacks to more than {self.gib:g} GiB; not unpacked. If you trust "
+                f"it, pass unpacked_gib={math.ceil(2 * self.gib)} or more"
+            )
+
+
+def _unpack(file: Path, target: Path, room: _Room) -> None:
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 # macOS packs its own notes beside the pictures.
-                names = [n for n in archive.namelist() if not n.startswith("__MACOSX/")]
-                for name in names:
-                    _demand_inside(file, name, target)
-                archive.extractall(target, names)
+                found = [i for i in archive.infolist() if not i.filename.startswith("__MACOSX/")]
+                for info in found:
+                    _demand_inside(file, info.filename, target)
+                    room.take(info.file_size)  # zipfile unpacks no more of it than that
+                archive.extractall(target, found)
             return
 
         def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
             _demand_inside(file, member.name, target)  # "data" would take /x for x
+            room.take(member.size)
             return tarfile.data_filter(member, folder)
 
         with tarfile.open(file) as tar:
             tar.extractall(target, filter=inside)
-            _demand_end(tar)
+            _demand_end(tar, room)
     except DataError:
         raise
     except tarfile.FilterError as error:
@@ -279,7 +308,7 @@ def _demand_inside(file: Path, name: str, target: Path) -> None:
         )
 
 
-def _demand_end(tar: tarfile.TarFile) -> None:
+def _demand_end(tar: tarfile.TarFile, room: _Room) -> None:
     """Demand the mark that ends an archive, two blocks of zeros, with only zeros behind it.
 
     tarfile takes a damaged header for the end, and does without the mark.
@@ -290,6 +319,7 @@ def _demand_end(tar: tarfile.TarFile) -> None:
     while chunk := stream.read(2**20):
         if chunk.strip(b"\0"):
             raise tarfile.ReadError(f"no header at byte {tar.offset}, nor the archive's end")
+        room.take(len(chunk))
         zeros += len(chunk)
     if zeros < 2 * tarfile.BLOCKSIZE:
         raise tarfile.ReadError("the mark at the archive's end is missing")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import platformdirs
 
@@ -222,6 +223,11 @@ def _load(file: File, path: Path) -> None:
 
     pooch.get_logger().setLevel("WARNING")
     loader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+
+    def load(url: str, output: str, asking: Any) -> None:
+        with open(output, "wb") as opened:
+            loader(url, _Bounded(opened, file.size), asking)
+
     # What a killed process has left, which cannot be at work: it had this lock.
     for leftover in path.parent.glob(f".{path.name}.*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -231,7 +237,7 @@ def _load(file: File, path: Path) -> None:
         for retries_left in reversed(range(RETRIES + 1)):
             try:
                 part = pooch.retrieve(
-                    file.url, f"sha256:{file.sha256}", file.name, scratch, downloader=loader
+                    file.url, f"sha256:{file.sha256}", file.name, scratch, downloader=load
                 )
                 break
             except RequestException:  # not for a wrong hash: it would stay wrong
@@ -240,6 +246,20 @@ def _load(file: File, path: Path) -> None:
                 time.sleep(RETRIES + 1 - retries_left)
         os.chmod(part, 0o644)  # pooch leaves it to its owner alone
         os.replace(part, path)
+
+
+class _Bounded:
+    """A file that takes as many bytes as are expected, and no more."""
+
+    def __init__(self, opened: BinaryIO, size: int) -> None:
+        self.flush = opened.flush
+        self._opened, self._size, self._left = opened, size, size
+
+    def write(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise OSError(f"it sends more than the {self._size:,} bytes that the file has")
+        self._opened.write(chunk)
 
 
 @contextmanager
