@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
-from labkit import ladder, record
+from labkit import ladder, record, twins
 from labkit.files import WriteError
 
 T = TypeVar("T")
@@ -54,7 +54,12 @@ class Session:
         exact: Mapping[str, Any] | None = None,
         measured: Mapping[str, Any] | None = None,
     ) -> None:
-        """Note results of this lab; see `labkit.record.write`."""
+        """Note results of this lab; see `labkit.record.write`.
+
+        The orders of the batches so far are noted with what is exact, as ``batches``.
+        """
+        if exact is not None and (orders := twins.orders()):
+            exact = {**exact, "batches": orders}
         try:
             record.write(self.chapter, self.framework, self.device, exact=exact, measured=measured)
         except (WriteError, record.RecordError) as error:
