@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
 import pytest
@@ -538,14 +538,74 @@ def test_the_scoreboard_shows_what_is_computed(book):
         )
 
 
-def test_the_ladder_shows_what_is_proven(book):
+@pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
+def test_the_ladder_shows_what_is_proven(book, path):
     from labkit.press import prove
 
-    text = (book / "chapters" / "first-network.html").read_text()
-    loaded = chapter.load(ROOT / "chapters" / "first-network.md")
+    text = html.unescape((book / "chapters" / f"{path.stem}.html").read_text())
+    loaded = chapter.load(path)
     for rung in prove.of_chapter(ROOT / "evidence", loaded.lab):
         assert rung.compares in text
         assert rung.difference is None or f"{rung.difference:.1e}" in text
+
+
+@pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
+def test_the_bar_says_what_the_chapter_and_its_notebooks_say(book, path):
+    text, lab = (book / "chapters" / f"{path.stem}.html").read_text(), chapter.load(path).lab
+    assert f"{lab.read} min to read · {lab.run} min to run · {lab.difficulty}" in text
+    for framework, title in chapter.FRAMEWORKS.items():
+        (row,) = re.findall(rf'<div class="twin-bar-item twin-{framework}">.*?</div>', text, re.S)
+        assert f"<strong>{title}</strong>" in row
+        links = re.findall(r'href="([^"]+)"', row)
+        assert len(links) == 4
+        assert all(f"{lab.name}/{framework}.ipynb" in unquote(unquote(link)) for link in links)
+        assert row.count(f", {title}") == 4
+        notebook = nbformat.read(ROOT / "labs" / lab.name / f"{framework}.ipynb", as_version=4)
+        versions = notebook.metadata.labkit.machine["versions"]
+        own = "torch" if framework == "pytorch" else "keras"
+        assert f"{own} {versions[own]}" in row
+
+
+@pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
+def test_the_head_lists_the_claims_of_its_topics(book, path):
+    from labkit.press import claims
+
+    text = (book / "chapters" / f"{path.stem}.html").read_text()
+    topics = chapter.load(path).lab.claims
+    put = [c for c in claims.load(ROOT / "evidence" / "claims.yml") if c.topic in topics]
+    shown = re.findall(r'<li id="claim-([\w-]+)"><p>(.*?) <', text, re.S)
+    assert [name for name, _ in shown] == [c.id for c in put]
+
+
+def test_the_scoreboard_counts_what_it_lists(book):
+    from labkit.press import claims
+
+    text = (book / "chapters" / "scoreboard.html").read_text()
+    evidence = ROOT / "evidence"
+    judged = [claims.judge(c, evidence).name for c in claims.load(evidence / "claims.yml")]
+    unsettled = sum(name.startswith("open") for name in judged)
+    assert f"<strong>{len(judged)}</strong> claims, <strong>{unsettled}</strong>" in text
+    for name in set(judged):
+        assert f">{name} ({judged.count(name)})</option>" in text
+
+
+def test_the_figure_of_differences_is_drawn_from_the_fields_it_names(book):
+    from labkit import record
+
+    text = (book / "chapters" / "same-experiment.html").read_text()
+    ours, theirs = (
+        record.read(ROOT / "evidence" / "cpu" / f"same-experiment.{f}.json")["exact"]
+        for f in chapter.FRAMEWORKS
+    )
+    for name, field_name in (
+        ("float64, calm", "losses"),
+        ("float32, calm", "losses_float32"),
+        ("float64, fast", "losses_fast"),
+        ("float32, fast", "losses_fast_float32"),
+    ):
+        gap = [abs(a - b) for a, b in zip(ours[field_name], theirs[field_name], strict=True)]
+        words = f"{max(gap[:10]):.0e} in the first ten steps, {max(gap[-10:]):.0e} in the last ten"
+        assert f"{name}: {words}" in text
 
 
 def test_the_front_page_shows_what_the_records_say(book):

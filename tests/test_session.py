@@ -4,7 +4,7 @@ import sys
 import pytest
 
 import labkit
-from labkit import session
+from labkit import record, session
 
 
 def run(code, **env):
@@ -93,6 +93,18 @@ def test_a_reader_without_a_place_for_records_still_ends_the_lab(tmp_path, monke
     lab = session.Session("x", "pytorch", "cpu", "cpu", 1, 0, tmp_path)
     lab.record(exact={"n": 1})
     assert "note: nothing was recorded." in capsys.readouterr().err
+
+
+def test_the_orders_of_the_batches_are_noted_with_what_is_exact(records, tmp_path, monkeypatch):
+    monkeypatch.setattr("labkit.twins._orders", set())
+    lab = session.Session("x", "pytorch", "cpu", "cpu", 1, 0, tmp_path)
+    path = records / "cpu" / "x.pytorch.json"
+    lab.record(exact={"n": 1})
+    assert record.read(path)["exact"] == {"n": 1}
+    for _ in labkit.twins.batches(10, 4, 1):
+        pass
+    lab.record(exact={"n": 2})
+    assert record.read(path)["exact"] == {"n": 2, "batches": labkit.twins.orders()}
 
 
 def test_unknown_settings(monkeypatch):

@@ -123,3 +123,32 @@ def test_compare():
         twins.compare([3, float("nan")], [3, 2])
     with pytest.raises(ValueError, match="0 and 0"):
         twins.compare([], [])
+
+
+@pytest.fixture
+def fresh_orders(monkeypatch):
+    monkeypatch.setattr(twins, "_orders", set())
+
+
+def train(**arguments):
+    for _ in twins.batches(**{"count": 100, "size": 8, "epochs": 2, **arguments}):
+        pass
+    return twins.orders()
+
+
+def test_orders_tell_another_shuffle_and_nothing_else(fresh_orders):
+    first = train()
+    assert len(first) == 1
+    assert train() == first  # once more is no other order
+    for other in ({"seed": 1}, {"size": 10}, {"count": 99}, {"epochs": 3}):
+        assert len(train(**other)) == len(first) + 1
+        twins._orders.intersection_update(first)
+    assert all(number < 2**53 for number in first)  # a float64 holds it
+
+
+def test_a_training_that_stops_early_is_another_order(fresh_orders):
+    whole = train()
+    some = twins.batches(100, 8, 2)
+    next(some)
+    some.close()
+    assert len(twins.orders()) == len(whole) + 1

@@ -55,7 +55,12 @@ class Session:
         exact: Mapping[str, Any] | None = None,
         measured: Mapping[str, Any] | None = None,
     ) -> None:
-        """Note results of this lab; see `labkit.record.write`."""
+        """Note results of this lab; see `labkit.record.write`.
+
+        The orders of the batches so far are noted with what is exact, as ``batches``.
+        """
+        if exact is not None and (orders := twins.orders()):
+            exact = {**exact, "batches": orders}
         try:
             record.write(self.chapter, self.framework, self.device, exact=exact, measured=measured)
         except (WriteError, record.RecordError) as error:

@@ -3,6 +3,7 @@
 Weights travel between the frameworks in one canonical layout, see `labkit.layouts`.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ __all__ = [
     "batches",
     "compare",
     "first_weights",
+    "orders",
     "set_weights",
     "untouched",
     "weights",
@@ -122,10 +124,27 @@ def batches(count: int, size: int, epochs: int, seed: int = 0) -> Iterator[NDArr
     if size < 1 or count < 1:
         raise ValueError(f"no batches of {size} can be made from {count} examples")
     rng = np.random.default_rng(seed)
-    for _ in range(epochs):
-        order = rng.permutation(count)
-        for begin in range(0, count, size):
-            yield order[begin : begin + size]
+    digest = hashlib.sha256(f"{count} by {size}".encode())
+    try:
+        for _ in range(epochs):
+            order = rng.permutation(count)
+            digest.update(order.astype("<i8").tobytes())
+            for begin in range(0, count, size):
+                yield order[begin : begin + size]
+    finally:
+        _orders.add(int.from_bytes(digest.digest()[:6], "big"))
+
+
+_orders: set[int] = set()
+
+
+def orders() -> list[int]:
+    """Return a number for each order of batches that this process has gone through, each once.
+
+    Two twins whose trainings used the same batches in the same orders have the same numbers,
+    however often and after what else each training ran.
+    """
+    return sorted(_orders)
 
 
 def compare(first: ArrayLike, second: ArrayLike) -> Difference:
