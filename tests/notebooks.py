@@ -60,12 +60,12 @@ def passed(*processes):
     )
 
 
-def run_alone(path, folder, line="", replacement="", *, before="", **environment):
+def run_alone(path, folder, line="", replacement="", *, before="", after="", **environment):
     """Run a notebook's code in a process of its own, with one piece of it replaced."""
     code = "\n".join(c.source for c in code_cells(path))
     assert line in code
     script = folder / "lab.py"
-    script.write_text(before + (code.replace(line, replacement) if line else code))
+    script.write_text(before + (code.replace(line, replacement) if line else code) + after)
     return subprocess.run(
         [sys.executable, str(script)],
         cwd=folder,
