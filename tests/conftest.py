@@ -1,11 +1,14 @@
 """Fixtures shared by the tests."""
 
+import os
 import textwrap
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ENVIRONMENT = dict(os.environ)
+"""What the tests were begun with; frameworks that they import set variables of their own."""
 
 FRONT = """\
 ---

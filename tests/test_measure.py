@@ -53,3 +53,12 @@ def test_a_quick_run_takes_one_reading(monkeypatch):
     calls = []
     found = measure.seconds(lambda: calls.append(1), repeats=9, warmup=4)
     assert len(calls) == found.repeats == 1
+
+
+def test_a_quick_run_takes_one_row_of_each_kind(monkeypatch):
+    table = [(net, how, n) for net in "ab" for n in (32, 256) for how in ("eager", "graph")]
+    assert measure.rows(iter(table)) == table
+    monkeypatch.setenv("LABKIT_QUICK", "1")
+    assert measure.rows(iter(table)) == [
+        *(("a", "eager", 32), ("a", "graph", 32), ("a", "eager", 256), ("b", "eager", 32))
+    ]

@@ -119,7 +119,6 @@ def test_editions(course):
     check = "assert answer == 2"
     assert code("starters") == ["answer = None", check]
     assert code("solutions") == ["answer = 2", check]
-    assert code("answers") == ["answer = 3", check, "answer = 2", check]
 
 
 def test_tags_become_those_of_other_tools(course):

@@ -13,9 +13,8 @@ from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, parse
 from labkit.press.site import Site
 from labkit.press.source import SourceError, read_text
 
-Edition = Literal["starters", "solutions", "answers"]
-"""What stands for an exercise: its starter; its solution; or, for tests, each wrong answer and then
-the solution, all followed by the check."""
+Edition = Literal["starters", "solutions"]
+"""What stands for an exercise: its starter, or its solution."""
 
 SETUP = "setup"
 """Id of the cell that prepares the notebook; it stands in no chapter."""
@@ -82,6 +81,73 @@ import labkit
 lab = labkit.start(
     "{chapter.name}", "{framework}"
 )"""
+
+
+def with_answers(notebook: NotebookNode, chapter: Chapter) -> NotebookNode:
+    """Return a twin, executed, in which each exercise is answered: what one strict run can judge.
+
+    Its own cells and outputs stay as they are. Below each check follow the wrong answers and then
+    the solution, each with the check again and what the check is to print, in the words of
+    `labkit.exercise.check`; a wrong answer's hint is left out. Last comes the starter once more,
+    so that all later cells find what they found.
+
+    Raises
+    ------
+    SourceError
+        When a check's output in the notebook is not that of an untouched exercise.
+    """
+    cells = chapter.cells_of(notebook.metadata.labkit.framework)
+    own = {c.id: c for c in notebook.cells}
+    below: dict[str, list[NotebookNode]] = {}
+    for starter in (c for c in cells if c.role == "exercise"):
+        parts = _parts(cells, starter)
+        check = parts["check"][0]
+        name = _name_of(check, own.get(check.id), chapter)
+        added = below.setdefault(check.id, [])
+        for number, answer in enumerate([*parts["wrong"], *parts["solution"]], 1):
+            outcome = "not yet." if answer.role == "wrong" else "solved"
+            added.append(_unjudged(answer))
+            added.append(_judged(check, f"{check.id}-{number}", answer, f"{name}: {outcome}\n"))
+        added.append(_unjudged(starter))
+    metadata = {k: v for k, v in notebook.metadata.items() if k != "labkit"}  # not to be taken home
+    return nbformat.v4.new_notebook(
+        cells=[c for cell in notebook.cells for c in (cell, *below.get(cell.id, ()))],
+        metadata=metadata,
+    )
+
+
+_UNTOUCHED = ": not attempted yet\n"
+
+
+def _name_of(check: Cell, ran: NotebookNode | None, chapter: Chapter) -> str:
+    """Return the name that a check prints, found in what it has put out."""
+    said = "".join(o.get("text", "") for o in ran.outputs) if ran else ""
+    if not said.endswith(_UNTOUCHED):
+        message = f"the check is to print '…{_UNTOUCHED.strip()}' where nothing was tried"
+        raise SourceError(
+            chapter.path, check.line, f"{message}, not {said!r}; mend it, then `labkit run`"
+        )
+    return said.removesuffix(_UNTOUCHED)
+
+
+def _unjudged(cell: Cell) -> NotebookNode:
+    """Return a cell that strict nbval runs without comparing: one that has no count."""
+    return nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-again")
+
+
+def _judged(check: Cell, name: str, answer: Cell, said: str) -> NotebookNode:
+    """Return a check that nbval compares, lax or strict, with what it is to print.
+
+    What libraries warn of a wrong answer on the way is not looked at.
+    """
+    magic, place = "%%capture --no-stdout", f"# after {answer.id}, line {answer.line}"
+    return nbformat.v4.new_code_cell(
+        f"{magic}\n{place}\n{check.source}",
+        id=name,
+        execution_count=1,
+        outputs=[nbformat.v4.new_output("stream", name="stdout", text=said)],
+        metadata={"tags": ["nbval-check-output"]},
+    )
 
 
 def digests(notebook: NotebookNode) -> dict[str, str]:
@@ -226,31 +292,27 @@ def _check_take(
 def _edition(cells: list[Cell], edition: Edition) -> list[Cell]:
     if edition == "starters":
         return [c for c in cells if c.role not in ("solution", "wrong")]
-    if edition == "solutions":
-        return _rearranged(cells, wrong=False)
-    return _rearranged(cells, wrong=True)
-
-
-def _rearranged(cells: list[Cell], *, wrong: bool) -> list[Cell]:
-    """Put solutions, or every answer with a check after it, in the starters' places."""
     out: list[Cell] = []
-    for place, cell in enumerate(cells):
+    for cell in cells:
         if cell.role is None:
             out.append(cell)
         elif cell.role == "exercise":
-            parts: dict[str, list[Cell]] = {"check": [], "solution": [], "wrong": []}
-            for other in cells[place + 1 :]:
-                if other.kind == "markdown" and other.role is None:
-                    continue
-                if other.role not in parts:
-                    break
-                parts[other.role].append(other)
-            answers = [*(parts["wrong"] if wrong else []), *parts["solution"]]
-            for number, answer in enumerate(answers):
-                for check in parts["check"]:
-                    again = Cell(**{**vars(check), "id": f"{check.id}-{number}"})
-                    out += [answer, again if wrong else check]
+            parts = _parts(cells, cell)
+            for answer in parts["solution"]:
+                out += [answer, *parts["check"]]
     return out
+
+
+def _parts(cells: list[Cell], starter: Cell) -> dict[str, list[Cell]]:
+    """Return what belongs to the exercise that begins with `starter`, by role."""
+    parts: dict[str, list[Cell]] = {"check": [], "solution": [], "wrong": []}
+    for cell in cells[cells.index(starter) + 1 :]:
+        if cell.role is None and cell.kind == "markdown":
+            continue
+        if cell.role not in parts:
+            break
+        parts[cell.role].append(cell)
+    return parts
 
 
 def _code(cell: Cell) -> NotebookNode:
