@@ -1,8 +1,10 @@
+import os
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from conftest import ROOT
 from typer.testing import CliRunner
 
 from labkit import cli, session
@@ -10,12 +12,13 @@ from labkit import cli, session
 runner = CliRunner()
 
 
-def labkit(*args, cwd=None):
+def labkit(*args, cwd=None, **environment):
     return subprocess.run(
         [sys.executable, "-m", "labkit.cli", *args],
         capture_output=True,
         text=True,
         cwd=cwd,
+        env={**os.environ, **environment},
         check=False,
     )
 
@@ -63,6 +66,34 @@ def test_weave_then_run(course):
     assert "unchanged" in labkit("weave", cwd=course).stdout
     # From a folder below, too.
     assert "none stale" in labkit("run", cwd=course / "chapters").stdout
+
+
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("prove", "first-network"), " ok losses "),
+        (("prove", "--claims"), "?"),  # for a letter in the words of a claim
+        (("prove", "non\N{EM DASH}such"), "known are"),
+    ],
+)
+def test_a_terminal_that_knows_ascii_alone(args, words):
+    done = labkit(*args, cwd=ROOT, **ASCII)
+    assert "Traceback" not in done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert said.isascii()
+    assert words in said
+
+
+def test_a_notebook_is_woven_for_a_terminal_that_knows_ascii_alone(course):
+    path = course / "chapters" / "tiny.md"
+    path.write_text(path.read_text(encoding="utf-8") + "\nGröße ✓\n", encoding="utf-8")
+    done = labkit("weave", cwd=course, **ASCII)
+    assert done.returncode == 0, done.stderr
+    woven = (course / "labs" / "tiny" / "pytorch.ipynb").read_text(encoding="utf-8")
+    assert "Größe ✓" in woven
 
 
 def test_take(course):

@@ -1,5 +1,8 @@
 import ast
+import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -91,6 +94,66 @@ def test_what_the_set_up_cell_is_told_stays_a_string(course):
     tree = ast.parse(source)
     (needs,) = [n for n in ast.walk(tree) if isinstance(n, ast.Dict)]
     assert ast.literal_eval(needs)["onnx"] == need
+
+
+def set_up(course, tmp_path, pip):
+    """Run the set-up cell in a Python that has neither labkit nor pip, but a module called pip."""
+    source = woven(course).cells[1].source
+    assert max(map(len, source.splitlines())) <= chapter.WIDTH
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "pip.py").write_text(pip)
+    return subprocess.run(
+        [sys.executable, "-S", "-c", source],  # -S: without what is installed
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "modules")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_set_up_cell_says_what_is_missing_and_the_mend(course, tmp_path):
+    done = set_up(course, tmp_path, "raise SystemExit('no network here')")
+    assert done.returncode == 1
+    assert "no network here" in done.stderr  # what pip says stays
+    assert "CalledProcessError" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: This notebook needs what pip could not install: "
+        "git+https://github.com/example/twin-labs@main. "
+        "Run this cell again with a network, or install it in a terminal first."
+    )
+
+
+def test_the_set_up_cell_installs_what_is_missing(course, tmp_path):
+    pip = """\
+import pathlib, sys
+text = "def start(*names): print(*names)"
+pathlib.Path(__file__).with_name("labkit.py").write_text(text)
+print(*sys.argv[1:])
+"""
+    done = set_up(course, tmp_path, pip)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "install -q git+https://github.com/example/twin-labs@main",
+        "tiny pytorch",
+    ]
+
+
+def test_another_set_up_cell_keeps_the_outputs(course):
+    """It stands in every notebook; a change of its words must not run them all again."""
+    path = put(course)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].execution_count = 3
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="kept")]
+    (job,) = run.plan(course, [chapter.load(course / "chapters" / "tiny.md")], ["pytorch"])
+    ran = {"ran": job.fingerprint, "put_out": run._digest(notebook), "twin": None, "machine": {}}
+    notebook.metadata.labkit.update(ran)
+    nbformat.write(notebook, path)
+    config = course / "_config.yml"
+    config.write_text(config.read_text().replace("example/twin-labs", "me/mine"))
+    put(course)
+    again = nbformat.read(path, as_version=4)
+    assert "me/mine" in again.cells[1].source
+    assert again.cells[-1].outputs == notebook.cells[-1].outputs
 
 
 def test_what_a_claim_says_is_no_html_in_the_notebook(course):
@@ -278,6 +341,9 @@ def test_copies_are_the_readers(course, tmp_path):
     assert list(build.copies(course, work)) == [(copy, "unchanged")]
     source.write_text(source.read_text().replace("total = 3", "total = 5"))
     assert list(build.copies(course, work)) == [(copy, "updated")]
+    for broken in ("[]", "[" * 100_000, "3", '{"x": [1]}'):  # then what differs is the reader's own
+        (work / ".copied.json").write_text(broken)
+        assert list(build.copies(course, work)) == [(copy, "unchanged")]
     copy.write_text("mine")
     source.write_text(source.read_text().replace("total = 5", "total = 6"))
     assert list(build.copies(course, work)) == [(copy, "yours, left alone")]

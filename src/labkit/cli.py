@@ -1,7 +1,9 @@
 """The `labkit` command."""
 
+import codecs
 import functools
 import importlib.util
+import io
 import os
 import platform
 import shutil
@@ -47,7 +49,19 @@ Framework = Annotated[
 
 def main() -> None:
     """Run the command."""
+    codecs.register_error("labkit", _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="labkit")
     app()
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Say what a terminal has no letters for in those it has."""
+    assert isinstance(error, UnicodeEncodeError)
+    signs = {"✓": "ok", "✗": "no", "–": "-", "…": "...", "━": "-", "╸": "-", "×": "x"}
+    found = error.object[error.start : error.end]
+    return "".join(signs.get(letter, "?") for letter in found), error.end
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -190,6 +204,7 @@ def _devices(framework: str) -> tuple[str, bool]:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
+        errors="replace",
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         check=False,
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,16 @@ def book(root: Path) -> Path:
     program = "from jupyter_book.cli.main import main; main()"
     options = ["build", str(root), "-W", "-n", "--keep-going"]
     command = [sys.executable, "-c", program, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # UTF-8, whatever the terminal knows: pages and messages hold more than ASCII.
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        check=False,
+    )
     write_whole(log, done.stdout + done.stderr)
     if done.returncode:
         # A page that was read keeps its warnings to itself the next time: read all of them again.
@@ -59,7 +69,9 @@ def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
     ledger = folder / ".copied.json"
     try:
         known = json.loads(ledger.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
         known = {}  # then what differs counts as the reader's own
     for source in sorted((root / "labs").rglob("*")):
         if not source.is_file() or ".ipynb_checkpoints" in source.parts:

@@ -74,7 +74,12 @@ needs = {{
 missing = [needs[m] for m in needs if not find_spec(m)]
 if missing:
     pip = [sys.executable, "-m", "pip", "install", "-q"]
-    subprocess.run([*pip, *missing], check=True)
+    if subprocess.call([*pip, *missing]):
+        raise ImportError(
+            "This notebook needs what pip could not install: "
+            f"{{', '.join(missing)}}. Run this cell again with "
+            "a network, or install it in a terminal first."
+        )
 
 import labkit
 
