@@ -204,3 +204,12 @@ def test_the_list_of_numbers_from_elsewhere_is_short_and_used():
         assert len(listed) <= 12
         assert listed.keys() <= tokens
         assert all(len(reason) > 10 for reason in listed.values())
+
+
+def test_numbers_of_the_pages_without_code_stand_in_a_chapter():
+    """What the glossary and the front page name in numbers, some chapter's prose names, too."""
+    named = {abs(n) for name in CHAPTERS for _, line in prose(load(name)) for n in numbers(line)}
+    for page in ("glossary", "index"):
+        for number in map(abs, numbers((ROOT / "chapters" / f"{page}.md").read_text())):
+            if number >= 10:
+                assert number in named, f"{page}.md: {number:g}"
