@@ -9,7 +9,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_FLAGS)
 
-.PHONY: book serve lab test test-all numbers format clean
+.PHONY: book serve lab test test-all static unit notebooks browser numbers format clean
 .DELETE_ON_ERROR:
 
 book: .venv/book  ## weave, run what is stale, build the book
@@ -24,15 +24,29 @@ lab: .venv/book  ## copy the notebooks to work/ and open them in JupyterLab
 	@$(BIN)/labkit copies work
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir work
 
-test: .venv/test  ## all that runs on a push
+test: static  ## all that runs on a push; a notebook's pass is remembered
+	$(BIN)/pytest -m "not slow"
+
+test-all: .venv/test  ## forget all passes, then also: other threads and processors, Colab, repeats
+	rm -rf _build/verified
+	@$(MAKE) test
+	$(BIN)/pytest -m slow
+
+# The parts of `test`, which CI runs side by side.
+static: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/labkit prove
-	$(BIN)/pytest -m "not slow"
 
-test-all: test  ## the rest: other threads and processors, Colab, repeated runs
-	$(BIN)/pytest -m slow
+unit: .venv/test
+	$(BIN)/pytest -m "not slow and not notebook" --ignore tests/test_book.py
+
+notebooks: .venv/test  ## those of one chapter: make notebooks CHAPTER=graphs
+	$(BIN)/pytest -m "notebook and not slow" -k "$(CHAPTER)"
+
+browser: .venv/test
+	$(BIN)/pytest tests/test_book.py
 
 numbers: .venv/test  ## measure the numbers that stand in CONTRIBUTING.md
 	$(BIN)/python tests/take_numbers.py

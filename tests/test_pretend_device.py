@@ -116,7 +116,7 @@ MISTAKES = {
 
 
 @pytest.mark.notebook
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"first-network, {m}")
 def test_a_mistake_is_seen(device, mistake, tmp_path):
     line, replacement, error = MISTAKES[mistake]
     with remembered.once(mistake.replace(" ", "-"), key("first-network")):

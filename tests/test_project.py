@@ -213,6 +213,37 @@ def test_the_workflows_run_the_makes_own_targets():
         assert set(re.findall(r"run: make ([\w./-]+)", file.read_text())) <= targets
 
 
+def test_the_parts_of_the_tests_are_all_tests():
+    """`make test` runs at once what CI runs in parts; each notebook's part is found by its name."""
+    from labkit.press import chapter
+
+    chapters = [p.stem for p in chapter.chapters(ROOT)]
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
+    assert jobs["notebooks"]["strategy"]["matrix"]["chapter"] == chapters
+    makefile = (ROOT / "Makefile").read_text()
+    recipes = {
+        "test": '-m "not slow"',
+        "unit": '-m "not slow and not notebook" --ignore tests/test_book.py',
+        "notebooks": '-m "notebook and not slow" -k "$(CHAPTER)"',
+        "browser": "tests/test_book.py",
+    }
+    for part, options in recipes.items():
+        assert re.search(rf"^{part}:.*\n\t\$\(BIN\)/pytest (.*)$", makefile, re.M)[1] == options
+    assert not re.search(r"mark\.(slow|notebook)", (ROOT / "tests" / "test_book.py").read_text())
+    assert recipes.keys() - {"test"} | {"static"} <= jobs.keys()
+    listed = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "notebook and not slow"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [line.split("[")[-1] for line in listed.stdout.splitlines() if "::" in line]
+    assert len(names) > len(chapters)
+    for name in names:
+        assert sum(c in name for c in chapters) == 1, name
+
+
 def test_the_claims_have_sources():
     from labkit.press import claims
 
