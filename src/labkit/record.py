@@ -6,6 +6,7 @@ each of these two was found out; None for nothing).
 """
 
 import json
+import math
 import os
 import platform
 import re
@@ -114,7 +115,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(
             f"{path} cannot be read as a record ({error}); delete it and run the lab again"
         ) from error
@@ -131,6 +132,15 @@ def read(path: Path) -> dict[str, Any]:
     for name, value in content["measured"].items():
         if not isinstance(value, dict) or set(value) != {"median", "spread", "repeats", "unit"}:
             raise RecordError(f"{path}: measured.{name} must give median, spread, repeats and unit")
+        numbers = [value[key] for key in ("median", "spread", "repeats")]
+        if not all(isinstance(n, int | float) and abs(n) < math.inf for n in numbers):
+            raise RecordError(f"{path}: measured.{name} must give finite numbers")
+    try:
+        # What may not be written is not read either: a hand may have been at it.
+        for name, value in content["exact"].items():
+            _plain(name, value)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}; delete it and run the lab again") from error
     return content
 
 
@@ -205,6 +215,8 @@ def _plain(name: str, value: Any) -> Any:
         return {str(k): _plain(f"{name}.{k}", v) for k, v in value.items()}
     if isinstance(value, float) and not np.isfinite(value):
         raise RecordError(f"exact.{name} holds {value}: a record holds finite numbers")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise RecordError(f"exact.{name} holds a number above 2**63, which no array holds")
     if isinstance(value, bool | int | float | str):
         return value
     raise RecordError(
