@@ -3,11 +3,16 @@
 PYTHON ?= python3
 # Frameworks for this machine: cpu, or gpu (Linux with an NVIDIA card).
 FRAMEWORKS ?= cpu
-# On Linux without an NVIDIA card, PyTorch's own index has a build without 2 GB of CUDA:
-#   make book PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_FLAGS ?=
+# PyTorch's own index has a build without 2 GB of CUDA. It is taken on Linux where no NVIDIA card is
+# seen and the index answers within five seconds; else pip takes what it finds.
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+ASK := import glob, signal, sys, urllib.request as web; \
+  sys.platform == "linux" and not glob.glob("/dev/nvidia[0-9]*") or sys.exit(); \
+  signal.alarm(5); web.urlopen("$(CPU_INDEX)/torch/"); print("--extra-index-url $(CPU_INDEX)")
+CPU_BUILD = $(if $(filter cpu,$(FRAMEWORKS)),$(shell $(PYTHON) -c '$(ASK)' 2>/dev/null))
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_FLAGS)
+PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)
 
 .PHONY: book serve lab test test-all static unit notebooks browser numbers format clean
 .DELETE_ON_ERROR:

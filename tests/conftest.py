@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from labkit.session import import_triton_first
+
+import_triton_first()  # the tests import both frameworks, in any order
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = dict(os.environ)
 """What the tests were begun with; frameworks that they import set variables of their own."""

@@ -1,8 +1,11 @@
 import functools
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit import launch
@@ -63,7 +66,7 @@ def leave():
 
 
 def test_a_function_that_ends_its_process_is_told():
-    with pytest.raises(launch.LaunchError, match="leave failed in its process"):
+    with pytest.raises(launch.LaunchError, match="leave ended its process before it returned"):
         launch.call(leave)
 
 
@@ -96,3 +99,94 @@ def test_the_compiler_is_the_one_that_torch_calls(monkeypatch, tmp_path):
     own.touch(0o755)
     monkeypatch.setenv("CXX", str(own))
     assert launch.compiler() == str(own)
+
+
+def die():
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def a_set():
+    return {1}
+
+
+def bytes_out():
+    import os
+
+    os.write(1, b"caf\xe9\n")
+    os.write(2, b"\xff\n")
+    return "done"
+
+
+def test_what_json_cannot_hold_is_told_as_that():
+    with pytest.raises(launch.LaunchError, match=r"add is given what JSON cannot hold: .*set"):
+        launch.call(add, {1}, 2)
+    with pytest.raises(launch.LaunchError, match=r"a_set returned what JSON cannot hold: .*set"):
+        launch.call(a_set)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
+def test_a_death_by_signal_is_told_as_that():
+    with pytest.raises(launch.LaunchError, match=r"die was ended by signal 9 \(Killed\), perhaps"):
+        launch.call(die)
+
+
+def test_output_that_is_no_utf8_is_shown():
+    done = launch.call(bytes_out)
+    assert (done.value, done.out, done.err) == ("done", "caf\\xe9\n", "\\xff\n")
+
+
+def leave_a_child(file):
+    import subprocess
+    import sys
+
+    # It keeps this process's output open.
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(file, "w") as opened:
+        opened.write(str(child.pid))
+    return "done"
+
+
+def gone(pid):
+    try:
+        process = psutil.Process(int(pid))
+        process.wait(timeout=30)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_nobody_waits_for_what_a_process_started(tmp_path):
+    """Its limit is ten minutes, as long as a test may take."""
+    file = tmp_path / "pid"
+    assert launch.call(leave_a_child, str(file)).value == "done"
+    assert gone(file.read_text())
+
+
+CALLER = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_launch
+from labkit import launch
+launch.call(test_launch.wait, {file!r})
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+def test_a_process_ends_with_the_one_that_called_it(tmp_path):
+    """Even where that is killed, and can clear nothing away."""
+    file = tmp_path / "pid"
+    code = CALLER.format(tests=str(Path(__file__).parent), file=str(file))
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        while not (file.exists() and file.read_text()):
+            assert caller.poll() is None
+            time.sleep(0.1)
+    finally:
+        caller.kill()
+        caller.wait()
+    assert gone(file.read_text())

@@ -9,7 +9,7 @@ import pytest
 from conftest import FRONT, ROOT, chapter_text
 
 from labkit import record
-from labkit.press import chapter, run
+from labkit.press import chapter, fingerprint, run
 
 SLOW_BODY = "# T\n\n```{code-cell}\nimport time\ntime.sleep(60)\n```\n"
 
@@ -89,7 +89,7 @@ def test_another_address_does_not_make_a_notebook_stale(course):
 
 def test_what_a_notebook_uses_of_labkit_is_found():
     def names(code):
-        return {p.stem for p in run.labkit_files(code)}
+        return {p.stem for p in fingerprint.labkit_files(code)}
 
     always = {"session", "record", "files", "measure", "ladder", "twins", "layouts"}
     assert names("1 + 1") == always
@@ -357,3 +357,16 @@ def test_a_notebook_without_a_proof_does_not_depend_on_its_twin(course):
     (folder / "tiny.tensorflow.json").write_text("{}")
     loaded = chapter.load(course / "chapters" / "tiny.md")
     assert not run.plan(course, [loaded], ["pytorch"])[0].stale
+
+
+def test_the_courses_timings_are_those_of_the_present_code():
+    for path in chapter.chapters(ROOT):
+        for job in run.plan(ROOT, [chapter.load(path)], list(chapter.FRAMEWORKS)):
+            file = ROOT / "evidence" / "cpu" / f"{job.chapter.name}.{job.framework}.json"
+            content = record.read(file)
+            if content["measured"]:
+                took = content["machine"]["measured"].get("code")
+                assert took == job.timings, (
+                    f"{file}: measured by other code: `labkit run --measure`"
+                )
+                assert job.measured, f"{job.path} shows other timings than its record"

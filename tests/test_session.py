@@ -1,3 +1,5 @@
+import importlib.util
+import os
 import subprocess
 import sys
 
@@ -9,8 +11,6 @@ from labkit import record, session
 
 def run(code, **env):
     """Run code in a Python of its own: a session changes its whole process."""
-    import os
-
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -140,3 +140,57 @@ def test_an_old_framework_is_refused_and_a_newer_one_noted(monkeypatch, capsys):
     monkeypatch.setattr(session, "installed", lambda package: "2.13.0+cpu")
     session._demand("torch")
     assert capsys.readouterr().err == ""
+
+
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+LIVES = "; print('lives')"
+
+
+@pytest.mark.skipif(not HAS_TRITON, reason="triton is not installed: PyTorch's CPU build")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "labkit.start('x', 'tensorflow'); import keras, triton",
+        "labkit.start('x', 'tensorflow'); import torch, triton",
+        "labkit.start('x', 'pytorch'); import tensorflow, keras, triton",
+        "labkit.start('x', 'pytorch'); import triton, tensorflow",
+        "labkit.session.import_triton_first(); import tensorflow, keras, triton",
+    ],
+)
+def test_python_outlives_triton_beside_tensorflow(code):
+    done = run(f"import labkit, labkit.session; {code}{LIVES}", LABKIT_PROFILE="cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "lives"
+
+
+def test_triton_comes_before_tensorflow(tmp_path):
+    """With a triton that stands for the real one, which not every machine has."""
+    (tmp_path / "triton.py").write_text("import sys\nassert 'tensorflow' not in sys.modules\n")
+    code = (
+        "import labkit\nlabkit.start('x', 'tensorflow')\nimport sys\nprint('triton' in sys.modules)"
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = run(code, LABKIT_PROFILE="cpu", PYTHONPATH=path)
+    assert done.stdout.splitlines()[-1] == "True", done.stderr
+
+
+def test_a_session_replaces_what_an_older_one_recorded(records, monkeypatch):
+    monkeypatch.setattr(session, "_start_torch", lambda: ("cpu", "cpu", 1))
+    path = records / "cpu" / "x.pytorch.json"
+    lab = session.start("x", "pytorch")
+    lab.record(exact={"a": 1})
+    lab.record(exact={"b": 2})
+    assert record.read(path)["exact"] == {"a": 1, "b": 2}
+    lab = session.start("x", "pytorch")
+    assert record.read(path)["exact"] == {"a": 1, "b": 2}  # a look changes nothing
+    lab.record(exact={"c": 3})
+    assert record.read(path)["exact"] == {"c": 3}
+
+
+def test_a_broken_record_is_replaced(records, monkeypatch):
+    monkeypatch.setattr(session, "_start_torch", lambda: ("cpu", "cpu", 1))
+    (records / "cpu").mkdir(parents=True)
+    path = records / "cpu" / "x.pytorch.json"
+    path.write_text("{trunc")
+    session.start("x", "pytorch").record(exact={"a": 1})
+    assert record.read(path)["exact"] == {"a": 1}

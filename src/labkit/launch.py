@@ -14,7 +14,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,20 @@ class Done:
 
 
 _SCRIPT = """\
-import json, pathlib, sys
+import json, os, pathlib, signal, sys, threading
 {source}
-value = {name}(*json.loads(pathlib.Path(sys.argv[1]).read_text()))
-pathlib.Path(sys.argv[2]).write_text(json.dumps(value))
+def _end_with_the_notebook(line):
+    os.read(line, 1)  # returns when the other end is gone
+    os.killpg(0, signal.SIGKILL)
+if sys.argv[3]:
+    threading.Thread(
+        target=_end_with_the_notebook, args=[int(sys.argv[3])], daemon=True).start()
+value = {name}(*json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))
+try:
+    told = dict(value=json.dumps(value))
+except (TypeError, ValueError, RecursionError) as error:
+    told = dict(refused=str(error))
+pathlib.Path(sys.argv[2]).write_text(json.dumps(told), encoding="utf-8")
 """
 
 
@@ -68,36 +78,80 @@ def call(
     Raises
     ------
     LaunchError
-        When the process fails or takes too long.
+        When the process fails, is ended or takes too long; or when JSON cannot hold an argument or
+        the result.
     """
     source = textwrap.dedent(inspect.getsource(function)) if inspect.isfunction(function) else ""
     if not source.startswith("def "):
         raise LaunchError(f"{function!r} cannot be run: write it with `def`, without decorators")
-    with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
-        script, given, result = (Path(folder, n) for n in ("script.py", "given", "value"))
-        script.write_text(_SCRIPT.format(source=source, name=function.__name__))
-        given.write_text(json.dumps(arguments))
+    name = function.__name__
+    try:
+        handed = json.dumps(arguments)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LaunchError(f"{name} is given what JSON cannot hold: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as folder:
+        script, given, result, out, err = (
+            Path(folder, n) for n in ("script.py", "given", "value", "out", "err")
+        )
+        script.write_text(_SCRIPT.format(source=source, name=name), encoding="utf-8")
+        given.write_text(handed, encoding="utf-8")
         command = [sys.executable, str(script), str(given), str(result)]
-        # A group of its own: what the process starts is stopped with it.
+        own = {**os.environ, **_one_thread(), **(environment or {})}
+        code = _run(command, own, seconds, out, err)
+        said = _text(err)
+        if code is None:
+            raise LaunchError(f"{name} took longer than {seconds:g} s:\n{said[-3000:]}")
+        if code < 0:
+            ended = f"{name} was ended by signal {-code} ({signal.strsignal(-code)})"
+            memory = ", perhaps for want of memory" if code == -9 else ""
+            raise LaunchError(f"{ended}{memory}:\n{said[-3000:]}")
+        if code:
+            raise LaunchError(f"{name} failed in its process:\n{said[-3000:]}")
+        if not result.exists():
+            raise LaunchError(f"{name} ended its process before it returned:\n{said[-3000:]}")
+        told = json.loads(result.read_text(encoding="utf-8"))
+        if "refused" in told:
+            raise LaunchError(f"{name} returned what JSON cannot hold: {told['refused']}")
+        return Done(json.loads(told["value"]), _text(out), said)
+
+
+def _run(
+    command: list[str], environment: dict[str, str], seconds: float, out: Path, err: Path
+) -> int | None:
+    """Run a program with its output in files; return its exit code, None when it took too long.
+
+    Not through pipes: these stay open as long as anything that the program has started.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb")) for path in (out, err)]
+        line: tuple[int, ...] = ()
+        if os.name != "nt":
+            # Nothing is ever written here. When this process dies, however, the other end sees it.
+            there, here = os.pipe()
+            stack.callback(os.close, here)
+            stack.callback(os.close, there)
+            line = (there,)
         process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            [*command, *map(str, line or ("",))],
+            stdin=subprocess.DEVNULL,
+            stdout=files[0],
+            stderr=files[1],
+            # A group of its own: what the process starts is stopped with it.
             start_new_session=True,
-            env={**os.environ, **_one_thread(), **(environment or {})},
+            pass_fds=line,
+            env=environment,
         )
         try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired as error:
-            said = (error.stderr or b"").decode(errors="replace")[-3000:]
-            message = f"{function.__name__} took longer than {seconds:g} s:\n{said}"
-            raise LaunchError(message) from error
+            return process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
         finally:
             _stop(process)
-        if process.returncode or not result.exists():
-            raise LaunchError(f"{function.__name__} failed in its process:\n{err[-3000:]}")
-        return Done(json.loads(result.read_text()), out, err)
+
+
+def _text(file: Path) -> str:
+    """Read what a program said; a byte that is no UTF-8 is shown by its number."""
+    return file.read_bytes().decode(errors="backslashreplace")
 
 
 GET_COMPILER = "apt install g++; on a Mac, xcode-select --install"
@@ -124,7 +178,7 @@ def _one_thread() -> dict[str, str]:
     return dict.fromkeys(names, "1")
 
 
-def _stop(process: "subprocess.Popen[str]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     """Stop a process's whole group, if anything of it is left."""
     if os.name == "nt":
         process.kill()

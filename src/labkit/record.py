@@ -2,7 +2,8 @@
 
 A record holds three parts: ``exact`` (losses, accuracies, counts: the same on every run),
 ``measured`` (what a clock or a memory gauge said: median, spread, repeats) and ``machine`` (where
-each of these two was found out; None for nothing).
+each of these two was found out; None for nothing). What was measured also names, under ``code``,
+the fingerprint of the code that took it.
 """
 
 import json
@@ -10,23 +11,27 @@ import math
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import platformdirs
 
+from labkit import twins
 from labkit.files import write_whole
 from labkit.measure import Measurement
 
 SCHEMA = 1
 PACKAGES = ("torch", "tensorflow", "tensorflow-cpu", "keras", "numpy")
 PARTS = {"schema", "chapter", "framework", "machine", "exact", "measured"}
-TOLERANCE = 1e-12
-"""Two numbers of an ``exact`` part that differ by less than this, relatively, are the same
-result: another processor rounds the last digits of a float64 otherwise."""
+TOLERANCE = twins.BOUND
+"""Two numbers of an ``exact`` part that differ by less than this are the same result, relative to
+the largest number of their list: another processor rounds the last digits otherwise."""
+_begun: set[tuple[str, str]] = set()
+"""Labs whose present session has written: what it writes next is added."""
 
 
 class RecordError(ValueError):
@@ -37,6 +42,22 @@ def folder() -> Path:
     """Return where this process writes records: ``LABKIT_RECORDS``, or the user's own folder."""
     setting = os.environ.get("LABKIT_RECORDS")
     return Path(setting) if setting else platformdirs.user_data_path("labkit") / "evidence"
+
+
+def begin(chapter: str, framework: str) -> None:
+    """Begin a session of a lab: what it writes first replaces what an older one has written."""
+    _begun.discard((chapter, framework))
+
+
+def find(evidence: Path, chapter: str, framework: str) -> Path:
+    """Return where the record of a lab stands in a folder.
+
+    In the course's folder that is the CPU's; in this process's own (see `folder`) the one that was
+    written last, on whatever device.
+    """
+    name = f"{chapter}.{framework}.json"
+    own = sorted(evidence.glob(f"*/{name}")) if evidence == folder() else []
+    return max(own, key=lambda file: file.stat().st_mtime, default=evidence / "cpu" / name)
 
 
 def course(chapter: str, framework: str, device: str = "cpu") -> dict[str, Any] | None:
@@ -73,6 +94,8 @@ def write(
 ) -> Path:
     """Add results to the record of one lab, and return its file.
 
+    A session's first results replace those of an older session: never do they stand together.
+
     Parameters
     ----------
     exact
@@ -86,7 +109,8 @@ def write(
         When a value is of another kind, or not finite.
     """
     path = folder() / device / f"{chapter}.{framework}.json"
-    old = read(path) if path.is_file() else {}
+    begun = (chapter, framework) in _begun
+    old = read(path) if begun and path.is_file() else {}
     content = {
         "schema": SCHEMA,
         "chapter": chapter,
@@ -102,6 +126,7 @@ def write(
         },
     }
     write_whole(path, dumps(content))
+    _begun.add((chapter, framework))
     return path
 
 
@@ -117,18 +142,18 @@ def read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(
-            f"{path} cannot be read as a record ({error}); delete it and run the lab again"
+            f"{path} cannot be read as a record ({error}); run the lab again, which replaces it"
         ) from error
     if not isinstance(content, dict) or set(content) != PARTS or content["schema"] != SCHEMA:
         raise RecordError(
-            f"{path} is not a record of schema {SCHEMA}; delete it and run the lab again"
+            f"{path} is not a record of schema {SCHEMA}; run the lab again, which replaces it"
         )
     own = f"{content['chapter']}.{content['framework']}"
     if own != path.stem:
-        raise RecordError(f"{path} is the record of {own}; delete it and run the lab again")
+        raise RecordError(f"{path} is the record of {own}; run the lab again, which replaces it")
     for part in ("machine", "exact", "measured"):
         if not isinstance(content[part], dict):
-            raise RecordError(f"{path}: {part} must be a map; delete it and run the lab again")
+            raise RecordError(f"{path}: {part} must be a map; run the lab again, which replaces it")
     for name, value in content["measured"].items():
         if not isinstance(value, dict) or set(value) != {"median", "spread", "repeats", "unit"}:
             raise RecordError(f"{path}: measured.{name} must give median, spread, repeats and unit")
@@ -166,11 +191,26 @@ def same(first: Any, second: Any) -> bool:
     """Say whether two ``exact`` parts hold the same results, see `TOLERANCE`."""
     if isinstance(first, dict) and isinstance(second, dict):
         return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
-    if isinstance(first, list) and isinstance(second, list):
-        return len(first) == len(second) and all(map(same, first, second))
-    if isinstance(first, float) and isinstance(second, float):
-        return abs(first - second) <= TOLERANCE * max(abs(first), abs(second))
-    return type(first) is type(second) and first == second
+    pairs = list(zip_longest(_leaves(first), _leaves(second)))
+    numbers = [(a, b) for a, b in pairs if isinstance(a, float) and isinstance(b, float)]
+    others = [(a, b) for a, b in pairs if not (isinstance(a, float) and isinstance(b, float))]
+    if any(type(a) is not type(b) or a != b for a, b in others):
+        return False
+    size = max((abs(n) for pair in numbers for n in pair), default=0)
+    return all(abs(a - b) <= TOLERANCE * size for a, b in numbers)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield what a nested list holds, with its brackets."""
+    if isinstance(value, dict):
+        value = [[k, value[k]] for k in sorted(value)]
+    if not isinstance(value, list):
+        yield value
+        return
+    yield "["
+    for v in value:
+        yield from _leaves(v)
+    yield "]"
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

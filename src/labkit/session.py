@@ -1,11 +1,12 @@
 """The first line of every lab: seeds, threads, quiet logs, device and profile."""
 
+import importlib.util
 import os
 import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -168,6 +169,8 @@ def start(chapter: str, framework: str) -> Session:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # PyTorch's profiler
     random.seed(SEED)
     np.random.seed(SEED)
+    with _quiet():
+        import_triton_first()
     begin = _start_torch if framework == "pytorch" else _start_tensorflow
     profile, device, threads = begin()
     if profile == "cpu":  # processes of their own, which a lab starts, see no GPU either
@@ -175,6 +178,7 @@ def start(chapter: str, framework: str) -> Session:
     # The object lives as long as the process; its finalizer removes the folder.
     folder = tempfile.TemporaryDirectory(prefix=f"labkit-{chapter}-")
     _scratch.append(folder)
+    record.begin(chapter, framework)
     print(f"{chapter} in {FRAMEWORKS[framework]}: {profile} profile, seed {SEED}")
     return Session(chapter, framework, profile, device, threads, SEED, Path(folder.name))
 
@@ -217,6 +221,17 @@ def _start_tensorflow() -> tuple[str, str, int | None]:
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
     return profile, "cuda" if profile == "gpu" else "cpu", threads
+
+
+def import_triton_first() -> None:
+    """Import triton, where PyTorch has brought it along, before TensorFlow.
+
+    Both carry LLVM. In the other order, ``import triton`` (Keras does it on its PyTorch backend)
+    ends Python with a segmentation fault.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        with suppress(ImportError):
+            importlib.import_module("triton")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from simpleeval import EvalWithCompoundTypes
 
 from labkit import record, twins
-from labkit.press import fields
+from labkit.press import fields, fingerprint
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.fields import WEB, Fields
 from labkit.press.source import SourceError, did_you_mean, read_text
@@ -41,6 +41,10 @@ REASONED = ("held once", "depends")
 
 class ClaimError(SourceError):
     """A rule that cannot be applied; the message names the claim and the field."""
+
+
+class Unmeasured(Exception):  # noqa: N818
+    """A rule reads timings that there are not, or that older code has taken; says which."""
 
 
 class Undecided(Exception):  # noqa: N818
@@ -145,7 +149,10 @@ def judge(claim: Claim, evidence: Path) -> Verdict:
     if claim.settle == "market":
         said = ", ".join(filter(None, (claim.source.title, claim.source.date or "undated")))
         return Verdict("reported", said)
-    values = _values(claim, evidence) if claim.rule else None
+    try:
+        values = _values(claim, evidence) if claim.rule else None
+    except Unmeasured as why:
+        return Verdict("open", str(why))
     if claim.rule is None or values is None:
         return Verdict("open: needs hardware" if claim.needs else "open", "no record yet")
     names = {**values, "bound": BOUND}
@@ -237,7 +244,9 @@ def record_of(field: str, evidence: Path) -> Path:
     """Return the record that a rule's field stands in."""
     machine, _, place = field.rpartition("/")
     chapter, framework = place.split(".")[:2]
-    return evidence / (machine or "cpu") / f"{chapter}.{framework}.json"
+    if not machine:
+        return record.find(evidence, chapter, framework)
+    return evidence / machine / f"{chapter}.{framework}.json"
 
 
 def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
@@ -250,6 +259,8 @@ def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
         if not path.is_file():
             return None
         value: Any = record.read(path)
+        if keys[0] == "measured":
+            _demand_timings(value, evidence)
         for key in keys:
             if not isinstance(value, dict) or key not in value:
                 raise ClaimError(
@@ -258,6 +269,21 @@ def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
             value = value[key]
         values[name] = value
     return values
+
+
+def _demand_timings(content: Mapping[str, Any], evidence: Path) -> None:
+    """Raise where a record holds no timings, or those of code that has changed since.
+
+    Only the course's own records have their chapters beside them, and are held against these.
+    """
+    if not content["measured"]:
+        raise Unmeasured("not measured yet; `labkit run --measure`")
+    file = evidence.parent / "chapters" / f"{content['chapter']}.md"
+    if not file.is_file():
+        return
+    now = fingerprint.of_chapter_timings(file, content["framework"])
+    if content["machine"]["measured"].get("code") != now:
+        raise Unmeasured("measured before the code changed; `labkit run --measure`")
 
 
 def _above(measured: Mapping[str, float] | float, bound: float) -> bool:

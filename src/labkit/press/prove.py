@@ -23,7 +23,7 @@ def of_chapter(evidence: Path, lab: Lab) -> list[rungs.Step]:
     """
     exact = []
     for framework in FRAMEWORKS:
-        path = evidence / "cpu" / f"{lab.name}.{framework}.json"
+        path = record.find(evidence, lab.name, framework)
         if not path.is_file():
             raise NoLadderError(
                 f"{path} is missing: run the notebook {lab.name}/{framework}, which writes it"

@@ -1,29 +1,24 @@
 """Execute notebooks: in parallel, only what is stale, written whole or not at all."""
 
-import ast
 import asyncio
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from labkit import record
-from labkit.files import write_whole
+from labkit.files import WriteError, write_together, write_whole
+from labkit.press import fingerprint, kernels
 from labkit.press.chapter import FRAMEWORKS, Chapter
 from labkit.press.site import Site
 from labkit.press.weave import SETUP, notebook_path, read_notebook, refuse_edited, weave
@@ -48,9 +43,11 @@ class Job:
     notebook: NotebookNode
     old: NotebookNode | None
     path: Path
-    fingerprint: str
-    twin: str | None
-    """A digest of the committed results of the other twin, for a notebook that shows them."""
+    stamps: dict[str, str | None]
+    """Digests of what decides the notebook's outputs: the ``code``; the ``recorded`` results, its
+    own; and the ``twin``'s, for a notebook that shows them."""
+    timings: str | None
+    """A digest of the code that takes its timings."""
 
     @property
     def label(self) -> str:
@@ -59,12 +56,17 @@ class Job:
 
     @property
     def stale(self) -> bool:
-        """Whether its code, what that reaches or shows, or an output changed since the last run."""
+        """Whether its code, what that reaches or shows, a result or an output has changed."""
         if self.old is None:
             return True
         info = self.old.metadata.labkit
-        now = {"ran": self.fingerprint, "put_out": _digest(self.old), "twin": self.twin}
+        now = {**self.stamps, "put_out": _digest(self.old)}
         return any(info.get(key) != value for key, value in now.items())
+
+    @property
+    def measured(self) -> bool:
+        """Whether the timings that stand there were taken by the present code."""
+        return self.old is not None and self.old.metadata.labkit.get("measured") == self.timings
 
 
 def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> list[Job]:
@@ -82,8 +84,10 @@ def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> 
             path = notebook_path(root, chapter.name, framework)
             new, old = weave(chapter, framework, site), read_notebook(path)
             refuse_edited(old, new, path)
-            twin = _twin(new, root / "evidence")
-            jobs.append(Job(chapter, framework, new, old, path, fingerprint(new), twin))
+            code = _code(new)
+            stamps = {"ran": fingerprint.of_code(code), **_results(new, root / "evidence")}
+            timings = fingerprint.of_timings((s, m.get("tags", ())) for s, m in code)
+            jobs.append(Job(chapter, framework, new, old, path, stamps, timings))
     return jobs
 
 
@@ -133,11 +137,14 @@ def run(
     (root / "_build").mkdir(exist_ok=True)
     lock = filelock.FileLock(root / "_build" / "run.lock")
     try:
-        with lock.acquire(timeout=0):
-            written = asyncio.run(_run_all(root, jobs, 1 if measure else parallel, measure, report))
+        with lock.acquire(timeout=0), kernels.ended_as_by_ctrl_c():
+            with kernels.bench(root) as bench:
+                one_by_one = 1 if measure else parallel
+                written = asyncio.run(_run_all(root, jobs, one_by_one, measure, report, bench))
             again = _stale_now(root, [*jobs, *watched])
             if again:
-                written += asyncio.run(_run_all(root, again, parallel, False, report))
+                with kernels.bench(root) as bench:
+                    written += asyncio.run(_run_all(root, again, parallel, False, report, bench))
             return list(dict.fromkeys(written))
     except filelock.Timeout as error:
         raise RunError(
@@ -152,22 +159,23 @@ def _stale_now(root: Path, jobs: Sequence[Job]) -> list[Job]:
 
 
 async def _run_all(
-    root: Path, jobs: Sequence[Job], parallel: int, measure: bool, report: Report
+    root: Path,
+    jobs: Sequence[Job],
+    parallel: int,
+    measure: bool,
+    report: Report,
+    bench: kernels.Bench,
 ) -> list[Path]:
     gate = asyncio.Semaphore(parallel)
     # What the course has found so far, as all notebooks of a run see it: beside them others write.
-    evidence = Path(tempfile.mkdtemp(prefix="evidence-", dir=root / "_build"))
+    if (root / "evidence").is_dir():
+        shutil.copytree(root / "evidence", bench.folder / "evidence")
 
     async def one(job: Job) -> list[Path]:
         async with gate:
-            return await _run_one(root, job, measure, report, evidence)
+            return await _run_one(root, job, measure, report, bench)
 
-    try:
-        if (root / "evidence").is_dir():
-            shutil.copytree(root / "evidence", evidence, dirs_exist_ok=True)
-        results = await asyncio.gather(*(one(job) for job in jobs), return_exceptions=True)
-    finally:
-        shutil.rmtree(evidence, ignore_errors=True)
+    results = await asyncio.gather(*(one(job) for job in jobs), return_exceptions=True)
     failed = [r for r in results if isinstance(r, BaseException)]
     for error in failed:
         if not isinstance(error, RunError):
@@ -178,9 +186,10 @@ async def _run_all(
 
 
 async def _run_one(
-    root: Path, job: Job, measure: bool, report: Report, evidence: Path
+    root: Path, job: Job, measure: bool, report: Report, bench: kernels.Bench
 ) -> list[Path]:
-    records = Path(tempfile.mkdtemp(prefix="records-", dir=root / "_build"))
+    records = bench.folder / job.label
+    evidence = bench.folder / "evidence"
     try:
         await execute(
             job.notebook,
@@ -191,26 +200,38 @@ async def _run_one(
             records,
             not measure,
             evidence=evidence,
+            scratch=bench.scratch,
         )
-        written = [p for p in _take_records(records, root / "evidence", measure) if p]
-    except RunError:
-        failed = root / "_build" / "failed" / f"{job.chapter.name}.{job.framework}.ipynb"
-        write_whole(failed, _text(job.notebook))
-        raise
-    finally:
-        shutil.rmtree(records, ignore_errors=True)
+    except RunError as error:
+        raise RunError(f"{error}{_keep_failed(root, job)}") from error
+    contents = _new_records(records, root / "evidence", job.timings, measure)
+    own = _record(root / "evidence", job.notebook)
+    measured = measure or (job.measured and not _lost(records, contents.get(own)))
     if not measure:
-        _keep_measured(job)
+        _keep_measured(job, measured)
     info = job.notebook.metadata.labkit
-    info.ran, info.put_out = job.fingerprint, _digest(job.notebook)
-    info.twin = _twin(job.notebook, evidence)
+    info.update(job.stamps)
+    # What it has just recorded, and what of its twin it saw.
+    info.recorded = _digest_of(contents.get(own))
+    info.twin = _results(job.notebook, evidence)["twin"]
+    info.measured = job.timings if measured else None
+    info.put_out = _digest(job.notebook)
     info.machine = record.machine()
     if job.old is not None and _outputs(job.old) == _outputs(job.notebook):
         # The same results on another machine or version are no news.
         info.machine = job.old.metadata.labkit.get("machine", info.machine)
-    if write_whole(job.path, _text(job.notebook)):
-        written.append(job.path)
-    return written
+    texts = {path: record.dumps(content) for path, content in contents.items()}
+    return write_together({**texts, job.path: _text(job.notebook)})
+
+
+def _keep_failed(root: Path, job: Job) -> str:
+    """Keep what a failed notebook got to; return words about it where that cannot be."""
+    failed = root / "_build" / "failed" / f"{job.chapter.name}.{job.framework}.ipynb"
+    try:
+        write_whole(failed, _text(job.notebook))
+    except WriteError as error:
+        return f"\n\nWhat the notebook got to is not kept: {error}"
+    return ""
 
 
 async def execute(
@@ -222,11 +243,13 @@ async def execute(
     records: Path,
     quick: bool = True,
     evidence: Path | None = None,
+    scratch: Path | None = None,
 ) -> None:
     """Run a notebook's cells in a kernel of its own, in place, and normalise what they put out.
 
     A `quick` run takes one reading of what a clock decides, since nobody keeps it. The course's own
-    records, which a proof is shown against, are read from `evidence`.
+    records, which a proof is shown against, are read from `evidence`; the kernel's temporary folder
+    is made in `scratch`.
 
     Raises
     ------
@@ -234,10 +257,7 @@ async def execute(
         Names chapter, step and cell, and carries the traceback.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    manager = AsyncKernelManager(kernel_name="python3")
-    client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, coalesce_streams=True)
     environment = {
-        **os.environ,
         "LABKIT_RECORDS": str(records),
         "LABKIT_PROFILE": "cpu",
         "KERAS_BACKEND": "tensorflow",
@@ -248,14 +268,7 @@ async def execute(
     }
     code = [c for c in notebook.cells if c.cell_type == "code"]
     report(label, 0, len(code), "starting")
-    try:
-        # Not nbclient's own start: it takes Ctrl-C for itself. The kernel's stderr carries what C
-        # libraries log before any cell runs.
-        await manager.start_kernel(cwd=str(folder), env=environment, stderr=subprocess.DEVNULL)
-        client.kc = manager.client()
-        client.kc.start_channels()
-        await client.kc.wait_for_ready(timeout=60)
-        client.reset_execution_trackers()
+    async with kernels.kernel(notebook, folder, environment, scratch, CELL_SECONDS) as client:
         for index, cell in enumerate(notebook.cells):
             if cell.cell_type != "code":
                 continue
@@ -268,63 +281,48 @@ async def execute(
             _refuse_addresses(notebook, chapter, cell)
             _demand_alternatives(notebook, chapter, cell)
             report(label, code.index(cell) + 1, len(code), "running")
-    finally:
-        if client.kc is not None:
-            client.kc.stop_channels()
-        if manager.has_kernel:
-            await manager.shutdown_kernel(now=True)
     report(label, len(code), len(code), "done")
 
 
-def fingerprint(notebook: NotebookNode) -> str:
-    """Return a digest of all that decides a notebook's outputs, but for versions.
-
-    That is its code, without the set-up cell's (an address decides nothing), and the files of
-    labkit that the code reaches.
-    """
-    code = [c for c in notebook.cells if c.cell_type == "code" and c.id != SETUP]
-    mark = hashlib.sha256(json.dumps([(c.source, c.metadata) for c in code]).encode())
-    for file in labkit_files("\n".join(c.source for c in code)):
-        mark.update(file.read_text(encoding="utf-8").encode())
-    return mark.hexdigest()[:16]
+def _code(notebook: NotebookNode) -> list[tuple[str, Any]]:
+    """Return source and metadata of the code cells, but for the set-up cell's."""
+    cells = [c for c in notebook.cells if c.cell_type == "code" and c.id != SETUP]
+    return [(c.source, c.metadata) for c in cells]
 
 
-def labkit_files(code: str) -> list[Path]:
-    """Return the files of labkit's learner's wing that some code reaches, sorted.
-
-    Magics and shell lines, which are no Python, are passed over.
-    """
-    home = Path(record.__file__).parent
-    names = {"session", *re.findall(r"\blabkit\.(\w+)", code)}
-    names |= set(re.findall(r"^from labkit import (.+)$", code, re.MULTILINE))
-    found: set[Path] = set()
-    queue = [n.strip() for name in names for n in name.split(",")]
-    while queue:
-        file = home / f"{queue.pop()}.py"
-        if file in found or not file.is_file():
-            continue
-        found.add(file)
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labkit"):
-                module = (node.module or "").partition(".")[2]
-                queue += [module] if module else [alias.name for alias in node.names]
-    return sorted(found)
-
-
-def _twin(notebook: NotebookNode, evidence: Path) -> str | None:
-    """Return a digest of the results that a notebook's proof is shown against, None for no proof.
-
-    ``"none"`` stands for a twin without a record, or with one that cannot be read.
-    """
-    if not any("lab.prove(" in c.source for c in notebook.cells if c.cell_type == "code"):
-        return None
+def _record(evidence: Path, notebook: NotebookNode, *, twin: bool = False) -> Path:
+    """Return where a notebook's record stands among the course's, or its twin's."""
     info = notebook.metadata.labkit
     other = next(f for f in FRAMEWORKS if f != info.framework)
+    return evidence / "cpu" / f"{info.chapter}.{other if twin else info.framework}.json"
+
+
+def _results(notebook: NotebookNode, evidence: Path) -> dict[str, str | None]:
+    """Return digests of the results that a notebook has recorded, and of those that it shows.
+
+    A proof is shown against the twin's results. Records that are missing or cannot be read have the
+    digest None: a notebook that wrote one is stale without it.
+    """
+    proves = any("lab.prove(" in source for source, _ in _code(notebook))
+    found = {"recorded": _read(_record(evidence, notebook)), "twin": None}
+    if proves:
+        found["twin"] = _read(_record(evidence, notebook, twin=True))
+    return {name: _digest_of(content) for name, content in found.items()}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read a record of the course's, None where there is none or it is broken: it is made anew."""
     try:
-        exact = record.read(evidence / "cpu" / f"{info.chapter}.{other}.json")["exact"]
+        return record.read(path) if path.is_file() else None
     except record.RecordError:
-        return "none"
-    return hashlib.sha256(json.dumps(exact, sort_keys=True).encode()).hexdigest()[:16]
+        return None
+
+
+def _digest_of(content: dict[str, Any] | None) -> str | None:
+    """Return a digest of a record's results."""
+    if content is None:
+        return None
+    return hashlib.sha256(json.dumps(content["exact"], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _text(notebook: NotebookNode) -> str:
@@ -351,16 +349,17 @@ def _keep_outputs(job: Job) -> None:
     for place, cell in enumerate(code):
         old = ran.get(cell.id, by_place[place])
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
-    for key in ("ran", "put_out", "twin", "machine"):
-        job.notebook.metadata.labkit[key] = job.old.metadata.labkit[key]
+    woven, old_info = job.notebook.metadata.labkit, job.old.metadata.labkit
+    woven.update({key: value for key, value in old_info.items() if key not in woven})
 
 
-def _keep_measured(job: Job) -> None:
+def _keep_measured(job: Job, measured: bool) -> None:
     """Keep what a clock decided in the last measured run; without one, say that there was none.
 
-    What a clock says beside other work is worth nothing.
+    What a clock says beside other work is worth nothing, and so is what older code took.
     """
     old = {c.id: c for c in job.old.cells if c.cell_type == "code"} if job.old else {}
+    old = old if measured else {}
     none = nbformat.v4.new_output("stream", name="stdout", text="not measured yet\n")
     for cell in job.notebook.cells:
         if "measured" in cell.metadata.get("tags", ()):
@@ -369,37 +368,63 @@ def _keep_measured(job: Job) -> None:
             cell.outputs = kept or [none]
 
 
-def _take_records(folder: Path, evidence: Path, measure: bool) -> list[Path | None]:
-    """Bring records home.
+def _new_records(
+    folder: Path, evidence: Path, timings: str | None, measure: bool
+) -> dict[Path, dict[str, Any]]:
+    """Return what a run has recorded, as it is to stand among the course's records.
 
     What is the same stays, with the machine that found it out; timings are taken while measuring,
-    and never beside other work.
+    never beside other work, and stay as long as the code that took them.
     """
-    written: list[Path | None] = []
+    contents = {}
     for file in sorted(folder.rglob("*.json")):
         target = evidence / file.relative_to(folder)
-        new = record.read(file)
-        old = record.read(target) if target.is_file() else None
+        new, old = record.read(file), _read(target)
         if old and record.same(old["exact"], new["exact"]):
             new["exact"], new["machine"]["exact"] = old["exact"], old["machine"]["exact"]
         if not measure:
-            new["measured"] = old["measured"] if old else {}
-            new["machine"]["measured"] = old["machine"]["measured"] if old else None
-        written.append(target if write_whole(target, record.dumps(new)) else None)
-    return written
+            took = old["machine"]["measured"] if old else None
+            kept = bool(took and took.get("code") == timings)
+            new["measured"] = old["measured"] if old and kept else {}
+            new["machine"]["measured"] = took if kept else None
+        elif new["measured"]:
+            new["machine"]["measured"]["code"] = timings
+        contents[target] = new
+    return contents
+
+
+def _lost(folder: Path, content: dict[str, Any] | None) -> bool:
+    """Say whether a lab records timings, and the course's record keeps none."""
+    read = (record.read(file) for file in folder.rglob("*.json"))
+    return content is not None and not content["measured"] and any(c["measured"] for c in read)
 
 
 def _normalise(cell: NotebookNode) -> None:
     """Take out of a cell's outputs what differs from run to run."""
     cell.metadata.pop("execution", None)
     # What libraries log goes to stderr; a lesson prints to stdout.
-    cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    printed = [o for o in outputs if o.output_type == "stream"]
+    if printed:
+        # How print's text is cut into messages is chance.
+        printed[0].text = _seen("".join(o.text for o in printed))
+    cell.outputs = [o for o in outputs if o not in printed[1:]]
     for output in cell.outputs:
         if output.output_type == "error":
             # A traceback holds this machine's paths.
             output.traceback = [f"{output.ename}: {output.evalue}"]
         if "transient" in output:
             del output["transient"]
+
+
+def _seen(text: str) -> str:
+    """Return what a terminal shows of a text: after a carriage return, a line begins anew."""
+    lines = text.split("\n")
+    heads = [line.removesuffix("\r") for line in lines]
+    return "\n".join(
+        head.rpartition("\r")[2] + line[len(head) :]
+        for head, line in zip(heads, lines, strict=True)
+    )
 
 
 def _expect_error(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
@@ -414,9 +439,17 @@ def _refuse_addresses(notebook: NotebookNode, chapter: Chapter, cell: NotebookNo
     """Raise for an object's address in memory, which is another one in each run."""
     for output in cell.outputs:
         text = f"{output.get('text', '')}{output.get('data', {}).get('text/plain', '')}"
-        if found := re.search(r"<.* at 0x[0-9a-f]+>", text):
-            message = f"puts out {found[0]!r}, an address that changes with every run"
+        for found in _addresses(text):
+            message = f"puts out {found!r}, an address that changes with every run"
             raise _failure(notebook, chapter, cell, RuntimeError(message))
+
+
+def _addresses(text: str) -> Iterator[str]:
+    """Find objects shown by their addresses, ``<… at 0x…>``, in time that grows with the text."""
+    for line in text.splitlines():
+        begin = line.find("<")
+        if begin >= 0 and (end := re.compile(r" at 0x[0-9a-f]+>").search(line, begin)):
+            yield line[max(begin, end.start() - 60) : end.end()]
 
 
 def _demand_alternatives(notebook: NotebookNode, chapter: Chapter, cell: NotebookNode) -> None:
@@ -443,6 +476,8 @@ def _failure(
     step = f"step {source.step!r}" if source and source.step else f"cell {cell.id!r}"
     what = f"{place}: {step}, {framework}, code cell {number}"
     if isinstance(error, CellExecutionError):
+        if error.ename == "StdinNotImplementedError":
+            return RunError(f"{what} asks for input, and nobody is there to answer: set a value")
         trace = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
         return RunError(f"{what} raised {error.ename}: {error.evalue}\n\n{trace.strip()}")
     if isinstance(error, CellTimeoutError):

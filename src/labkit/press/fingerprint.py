@@ -1,0 +1,299 @@
+"""What decides a notebook's outputs, and what decides its timings, each as one digest.
+
+Both are made of syntax trees, so that words about the code decide nothing.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import symtable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from labkit import record
+from labkit.press import chapter as chapters
+
+HOME = Path(record.__file__).parent
+"""The learner's wing."""
+
+
+def of_code(cells: Iterable[tuple[str, Any]]) -> str:
+    """Return a digest of all that decides a notebook's outputs, but for versions.
+
+    That is its code and the modules of labkit that the code reaches.
+
+    Parameters
+    ----------
+    cells
+        Source and metadata of each code cell, in order, without the set-up cell's (an address
+        decides nothing).
+    """
+    code = list(cells)
+    return _digest(code, [_module(file) for file in labkit_files(*(s for s, _ in code))])
+
+
+def of_timings(cells: Iterable[tuple[str, Sequence[str]]]) -> str | None:
+    """Return a digest of the code that takes a notebook's timings, None where it takes none.
+
+    That is the cells tagged ``measured`` and what is recorded as measured, with the statements
+    above that these reach, by the names they use, and the modules of labkit reached. What a call
+    does to an object made before is not seen.
+
+    Parameters
+    ----------
+    cells
+        Source and tags of each code cell, in order, without the set-up cell.
+    """
+    statements = list(_statements(cells))
+    roots = [n for n, s in enumerate(statements) if s.measured]
+    reached = sorted(_reached(statements, roots))
+    if not reached:
+        return None
+    nodes = [statements[n].node for n in reached]
+    files = labkit_files(*(ast.unparse(node) for node in nodes), always=())
+    return _digest([_tree(node) for node in nodes], [_module(f) for f in files])
+
+
+def of_chapter_timings(file: Path, framework: str) -> str | None:
+    """Return `of_timings` for one twin of a chapter's file.
+
+    Raises
+    ------
+    SourceError
+        When the chapter cannot be read.
+    """
+    return _of_chapter_timings(file, framework, file.stat().st_mtime_ns)
+
+
+@cache
+def _of_chapter_timings(file: Path, framework: str, _: int) -> str | None:
+    cells = chapters.load(file).cells_of(framework)
+    # As in the notebook, which holds no solutions.
+    kept = [c for c in cells if c.kind == "code" and c.role not in ("solution", "wrong")]
+    return of_timings((c.source, c.tags) for c in kept)
+
+
+def labkit_files(*codes: str, always: Iterable[str] = ("session",)) -> list[Path]:
+    """Return the files of labkit's learner's wing that some pieces of code reach, sorted.
+
+    A notebook's session is reached `always`.
+    """
+    queue = [*always, *(name for code in codes for name in _modules(parse(code)))]
+    found: set[Path] = set()
+    while queue:
+        file = HOME / f"{queue.pop()}.py"
+        if file not in found and file.is_file():
+            found.add(file)
+            queue += _modules(ast.parse(file.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def parse(source: str) -> ast.Module:
+    """Parse a cell; magics and shell lines, which are no Python, are passed over.
+
+    A cell that still is no Python is one string.
+    """
+    plain = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
+    try:
+        return ast.parse(plain)
+    except SyntaxError:
+        return ast.Module([ast.Expr(ast.Constant(source))], [])
+
+
+def _modules(tree: ast.AST) -> Iterator[str]:
+    """Name the modules of labkit that some code imports or uses."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            if isinstance(node.value, ast.Name) and node.value.id == "labkit":
+                yield node.attr
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
+            module = (node.module or "").partition(".")[2]
+            yield from [module] if module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            yield from (parts[1] for parts in names if parts[0] == "labkit" and len(parts) > 1)
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One statement at the top of a cell."""
+
+    node: ast.AST
+    measured: bool
+    """Whether it takes timings, or hands them to the record."""
+    uses: frozenset[str]
+    """Names from outside that it reads, now or, in a function's body, when called."""
+    makes: frozenset[str]
+    """Names that it binds, or whose items or attributes it sets."""
+    anew: bool
+    """Whether it binds them for certain, so that what they were before counts no more."""
+
+
+def _statements(cells: Iterable[tuple[str, Sequence[str]]]) -> Iterator[_Statement]:
+    for source, tags in cells:
+        for node in parse(source).body:
+            yield _statement(node, "measured" in tags)
+            if "measured" not in tags:
+                yield from (_statement(v, True) for v in _recorded(node))
+
+
+def _recorded(node: ast.AST) -> list[ast.expr]:
+    """Return what a statement hands over as ``measured=``."""
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return [k.value for call in calls for k in call.keywords if k.arg == "measured"]
+
+
+def _statement(node: ast.AST, measured: bool) -> _Statement:
+    table = symtable.symtable(ast.unparse(node), "cell", "exec")
+    made = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    inside = {_name(n) for n in _stores(node)}
+    later = {name for child in table.get_children() for name in _globals(child)}
+    anew = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign
+    return _Statement(
+        node,
+        measured,
+        frozenset(_Reads.of(node) | (later - made)),
+        frozenset({*made, *inside} - {""}),
+        isinstance(node, anew) and not inside,
+    )
+
+
+class _Reads(ast.NodeVisitor):
+    """Collects the names that a statement reads before it binds them itself.
+
+    What bodies of functions read is another matter: it is looked up when they are called.
+    """
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+        self.bound: set[str] = set()
+
+    @classmethod
+    def of(cls, node: ast.AST) -> set[str]:
+        reader = cls()
+        reader.visit(node)
+        return reader.read
+
+    def _in_order(self, *parts: Any) -> None:
+        for part in parts:
+            for node in part if isinstance(part, list) else [part]:
+                if isinstance(node, ast.AST):
+                    self.visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.bound.add(node.id)
+        elif node.id not in self.bound:
+            self.read.add(node.id)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self._in_order(node.value, node.targets)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.read |= {_name(node.target)} - self.bound
+        self._in_order(node.value, node.target)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._in_order(node.iter, node.target, node.body, node.orelse)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._in_order(node.decorator_list, node.args.defaults, node.args.kw_defaults)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._in_order(node.args.defaults, node.args.kw_defaults)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._in_order(node.decorator_list, node.bases, node.keywords)
+
+    def _comprehension(self, node: Any) -> None:
+        self.visit(node.generators[0].iter)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
+
+
+def _name(node: ast.AST) -> str:
+    """Return the name at the root of ``a.b[c].d``, empty for something else."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _globals(table: symtable.SymbolTable) -> Iterator[str]:
+    """Name what the body of a function or class reads from outside."""
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and symbol.is_global():
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from _globals(child)
+
+
+def _reached(statements: Sequence[_Statement], roots: Iterable[int]) -> set[int]:
+    """Return the places of the roots and of all statements above them that they build on."""
+    found: set[int] = set()
+    # A statement, and the place from which its names are looked up: a function's, where it is used.
+    queue = [(place, place) for place in roots]
+    seen = set(queue)
+    while queue:
+        place, used_at = queue.pop()
+        found.add(place)
+        for name in statements[place].uses:
+            for source in _sources(statements, name, used_at):
+                is_function = isinstance(statements[source].node, ast.FunctionDef | ast.ClassDef)
+                pair = (source, used_at if is_function else source)
+                if pair not in seen:
+                    seen.add(pair)
+                    queue.append(pair)
+    return found
+
+
+def _sources(statements: Sequence[_Statement], name: str, before: int) -> list[int]:
+    """Return the statements that give a name its value: the last that binds it, and changes since.
+
+    A name that is bound nowhere above comes from Python, or from the set-up cell.
+    """
+    found = []
+    for place in range(before - 1, -1, -1):
+        if name in statements[place].makes:
+            found.append(place)
+            if statements[place].anew:
+                return found
+    bound = (n for n in found if name not in {_name(t) for t in _stores(statements[n].node)})
+    return found if list(bound) else []
+
+
+def _stores(node: ast.AST) -> Iterator[ast.AST]:
+    for n in ast.walk(node):
+        if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store):
+            yield n
+
+
+@cache
+def _module(file: Path) -> Any:
+    """Return a module's syntax tree, without its name's folder."""
+    return [file.name, _tree(ast.parse(file.read_text(encoding="utf-8")))]
+
+
+def _tree(node: Any) -> Any:
+    """Return a syntax tree as lists, the same in every Python, without docstrings."""
+    if isinstance(node, list):
+        return [_tree(n) for n in node if not _is_words(n)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+    return [type(node).__name__, *([name, _tree(value)] for name, value in fields)]
+
+
+def _is_words(node: Any) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
