@@ -366,7 +366,8 @@ def test_the_courses_timings_are_those_of_the_present_code():
             content = record.read(file)
             if content["measured"]:
                 took = content["machine"]["measured"].get("code")
-                assert took == job.timings, (
+                mend = "`labkit run --measure`"
+                assert took == job.timings, f"{file}: measured by other code: {mend}"
                     f"{file}: measured by other code: `labkit run --measure`"
                 )
                 assert job.measured, f"{job.path} shows other timings than its record"
