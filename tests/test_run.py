@@ -368,6 +368,4 @@ def test_the_courses_timings_are_those_of_the_present_code():
                 took = content["machine"]["measured"].get("code")
                 mend = "`labkit run --measure`"
                 assert took == job.timings, f"{file}: measured by other code: {mend}"
-                    f"{file}: measured by other code: `labkit run --measure`"
-                )
                 assert job.measured, f"{job.path} shows other timings than its record"
