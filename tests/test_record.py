@@ -1,4 +1,6 @@
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,3 +99,17 @@ def test_an_installed_labkit_brings_the_courses_records(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RECORDS", str(installed / "evidence"))
     record.write("x", "pytorch", exact={"a": 1})
     assert record.course("x", "pytorch")["exact"] == {"a": 1}
+
+
+def test_a_card_is_named_by_the_framework_that_is_at_work(monkeypatch):
+    """A TensorFlow lab has no PyTorch to ask."""
+    details = {"get_device_details": lambda card: {"device_name": f"Tesla {card}"}}
+    config = SimpleNamespace(
+        list_physical_devices=lambda kind: [kind], experimental=SimpleNamespace(**details)
+    )
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert record.machine("cuda")["device"] == "Tesla GPU"
+    cuda = SimpleNamespace(get_device_name=lambda: "H100")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert record.machine("cuda")["device"] == "H100"

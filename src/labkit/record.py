@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
@@ -240,9 +241,12 @@ def _processor() -> str:
 
 
 def _gpu() -> str:
-    import torch
-
-    return torch.cuda.get_device_name()
+    """Ask the framework that is at work here for its card's name."""
+    if torch := sys.modules.get("torch"):
+        return str(torch.cuda.get_device_name())
+    tf = sys.modules["tensorflow"]
+    (card, *_) = tf.config.list_physical_devices("GPU")
+    return str(tf.config.experimental.get_device_details(card).get("device_name", "GPU"))
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -187,6 +187,8 @@ _scratch: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def _start_torch() -> tuple[str, str, int | None]:
+    # cuBLAS reads it when it starts; without it, its results differ from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     profile = _profile(torch.cuda.is_available())
@@ -195,6 +197,8 @@ def _start_torch() -> tuple[str, str, int | None]:
         torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Convolutions in float32 have ten bits of mantissa otherwise, where the card can do that.
+    torch.backends.cudnn.allow_tf32 = False
     return profile, "cuda" if profile == "gpu" else "cpu", threads
 
 
@@ -211,6 +215,9 @@ def _start_tensorflow() -> tuple[str, str, int | None]:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     if profile == "cpu":
         tf.config.set_visible_devices([], "GPU")
+    for card in tf.config.get_visible_devices("GPU"):
+        # TensorFlow takes all of a card's memory otherwise, and starves every process beside it.
+        tf.config.experimental.set_memory_growth(card, True)
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -220,6 +227,7 @@ def _start_tensorflow() -> tuple[str, str, int | None]:
         )
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     return profile, "cuda" if profile == "gpu" else "cpu", threads
 
 
