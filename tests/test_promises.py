@@ -480,6 +480,38 @@ def test_single_results_stand_in_outputs_as_in_records():
             assert last in twins_of(name).printed(step, framework)
 
 
+def redrawn(name, exact):
+    """Yield the figures of a chapter that can be drawn from its record: step and figure."""
+    from labkit import plot
+
+    if name == "first-network":
+        yield "curve", plot.curves(exact["losses"])
+        classes = tuple(str(digit) for digit in range(10))
+        yield "confusion", plot.confusion(np.array(exact["confusion"]), classes)
+    if name == "same-experiment":
+        names = ("kernels turned", "order of flatten", "padding on both sides")
+        names += ("BatchNorm's epsilon", "Adam's epsilon", "momentum under a schedule")
+        shared = {name: exact["worth"][name] for name in (*names, "another shuffle")}
+        yield "worth", plot.bars(shared, x="", log=True)
+        changes = {n: (v, exact["default_half"][n]) for n, v in exact["default_worth"].items()}
+        yield "seeds", plot.intervals(changes, x="")
+    if name == "recurrent":
+        flat = {f"n = {n}": np.full(1024, exact[f"{w}gram"]) for n, w in MARKS.items()}
+        yield "losses", plot.curves({"LSTM": np.array(exact["losses"]) / np.log(2), **flat})
+        yield "worth", plot.bars(exact["worth"], x="", log=True)
+
+
+MARKS = {1: "uni", 3: "tri", 5: "five"}
+
+
+@pytest.mark.parametrize("framework", chapter.FRAMEWORKS)
+@pytest.mark.parametrize("name", ["first-network", "same-experiment", "recurrent"])
+def test_figures_drawn_from_the_records_are_those_of_the_notebooks(name, framework):
+    """By their digests: a number typed into a list of a record draws another figure."""
+    for step, figure in redrawn(name, twins_of(name).records[framework]["exact"]):
+        assert f"(data {figure.digest})" in twins_of(name).printed(step, framework), step
+
+
 # --- fresh results against committed ones -----------------------------------------------------
 
 
