@@ -16,7 +16,7 @@ NOTEBOOKS = sorted((ROOT / "labs").rglob("*.ipynb"))
 SANITIZE = Path(__file__).with_name("nbval.cfg")
 # Pythons and systems differ in messages: strict on Linux with the one Python that made the outputs.
 STRICT = ENVIRONMENT.get("LABKIT_NBVAL", "strict") == "strict"
-QUICK = {"LABKIT_PROFILE": "cpu", "LABKIT_QUICK": "1"}
+QUICK = {"LABKIT_DEVICE": "cpu", "LABKIT_QUICK": "1"}
 
 
 def name(path):

@@ -19,7 +19,7 @@ from conftest import ENVIRONMENT, ROOT
 
 import labkit
 from labkit.files import write_whole
-from labkit.press import run
+from labkit.press import fingerprint
 
 FOLDER = ROOT / "_build" / "verified"
 SETTINGS = ("LABKIT_", "ATEN_", "ONEDNN_", "OMP_", "MKL_", "TORCH", "TF_", "KERAS_", "XLA_", "CXX")
@@ -50,7 +50,7 @@ def key(notebooks, files=()):
         code = [c for c in notebook.cells if c.cell_type == "code"]
         cells = [(c.source, c.metadata, c.execution_count, c.outputs) for c in code]
         mark.update(json.dumps(cells, sort_keys=True).encode())
-        reached.update(run.labkit_files("\n".join(c.source for c in code)))
+        reached.update(fingerprint.labkit_files("\n".join(c.source for c in code)))
     for file in sorted(reached):
         mark.update(file.name.encode() + file.read_bytes())
     mark.update(json.dumps([settings(), machine()]).encode())

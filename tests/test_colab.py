@@ -77,7 +77,7 @@ def test_a_notebook_installs_what_it_needs_and_runs(colab, repository, path, fra
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={**clean, "LABKIT_PROFILE": "cpu"},
+        env={**clean, "LABKIT_DEVICE": "cpu"},
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

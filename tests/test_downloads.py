@@ -61,14 +61,14 @@ class Server:
     def url(self, name):
         return f"http://127.0.0.1:{self.http.server_port}/{name}"
 
-    def dataset(self, name, files, chapters=("recurrent",)):
+    def dataset(self, name, files):
         """Serve `files`, name to bytes, as a dataset."""
         self.files |= files
         described = tuple(
             downloads.File(n, self.url(n), hashlib.sha256(c).hexdigest(), len(c))
             for n, c in files.items()
         )
-        return downloads.Dataset(name, described, chapters)
+        return downloads.Dataset(name, described)
 
 
 @pytest.fixture
@@ -203,8 +203,7 @@ def test_without_a_network_the_message_says_what_to_do(server):
     message = str(caught.value)
     assert server.url("poem.txt") in message
     assert f"into {downloads.folder()} under the name poem.txt" in message
-    assert "Only the gpu profile of recurrent needs poem" in message
-    assert "LABKIT_PROFILE=cpu" in message
+    assert "No chapter needs poem" in message
     # Put there by hand, it is taken.
     (downloads.folder() / "poem.txt").write_bytes(b"right")
     assert downloads.read(dataset) == [b"right"]
@@ -377,7 +376,7 @@ def test_a_file_in_the_way_gives_way_to_a_cache_of_ones_own(server, machine, con
 
 def test_fetch_loads_all_and_says_sizes(server, monkeypatch):
     good = server.dataset("good", {"good.bin": b"g" * 2**20})
-    bad = server.dataset("bad", {"bad.bin": b"b"}, chapters=())
+    bad = server.dataset("bad", {"bad.bin": b"b"})
     server.files["bad.bin"] = b"not b"
     monkeypatch.setattr(downloads, "KNOWN", {"bad": bad, "good": good})
     result = CliRunner().invoke(cli.app, ["fetch"])

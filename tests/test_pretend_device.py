@@ -19,15 +19,11 @@ SETTINGS = {
     "PYTHONPATH": os.pathsep.join(
         p for p in (str(TOOL.parent), ENVIRONMENT.get("PYTHONPATH")) if p
     ),
-    "LABKIT_PROFILE": "gpu",
+    "LABKIT_DEVICE": "gpu",
     "LABKIT_THREADS": "1",
 }
 PRELUDE = """\
-import labkit.session
 import pretend_device
-
-# The data of the book, on a GPU, too.
-labkit.session.Session.choose = lambda self, *, cpu, gpu: cpu
 """
 AFTERWARDS = "\nprint('done on the device:', pretend_device.done.total())\n"
 

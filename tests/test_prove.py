@@ -383,7 +383,7 @@ def test_a_trained_network_with_another_momentum_than_the_fresh_one():
 
 
 def test_a_fresh_network_is_refused():
-    lab = Session("tiny", "pytorch", "cpu", "cpu", 1, 0, None)
+    lab = Session("tiny", "pytorch", "cpu", 1, 0, None)
     net = drawn(torch_cnn())
     some = to_torch, torch_loss, IMAGES, CLASSES
     with pytest.raises(ValueError, match="pass the one that was trained"):
@@ -533,6 +533,13 @@ def test_normalization_in_a_subclassed_model(kind):
         (lambda e: e["ladder"].pop("trained"), "trained", "no ladder.trained"),
         (lambda e: e["ladder"].update(parameters=[["a", [3]]]), "parameters", "the known form"),
         (lambda e: e["ladder"].update(trained=[1]), "trained", "the known form"),
+        (lambda e: e["ladder"].update(trained={"a": [1, 2, 3]}), "trained", "not among the"),
+        (
+            lambda e: e["ladder"]["trained"].update({"0.conv.kernel": [np.nan, 0, 0]}),
+            "trained",
+            "not finite",
+        ),
+        (lambda e: e["ladder"].update(outputs=[]), "sensitivity", "the known form"),
         (lambda e: e.update(losses="low"), "losses", "the known form"),
         (lambda e: e["ladder"].pop("evaluation"), "evaluation", "no ladder.evaluation"),
         (lambda e: e.update(losses=[1.0] * 199), "losses", "at least 200"),
@@ -594,7 +601,7 @@ def twin_of(tmp_path, monkeypatch):
 
 
 def prove_torch(net, losses, **effects):
-    lab = Session("tiny", "pytorch", "cpu", "cpu", 1, 0, None)
+    lab = Session("tiny", "pytorch", "cpu", 1, 0, None)
     if effects:
         lab.took_effect(**effects)
     lab.prove(net, to_torch, torch_loss, IMAGES, CLASSES, losses=losses, test=TEST)

@@ -77,7 +77,7 @@ def test_the_key_reads_the_files_of_labkit_that_the_code_reaches(notebook, tmp_p
         asked.append(code)
         return [measure]
 
-    monkeypatch.setattr(remembered.run, "labkit_files", reached)
+    monkeypatch.setattr(remembered.fingerprint, "labkit_files", reached)
     measure.write_text("one")
     before = remembered.key([notebook])
     measure.write_text("two")

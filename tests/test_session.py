@@ -41,8 +41,8 @@ def test_labkit_works_without_frameworks():
 
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
 def test_start_prints_one_stable_line_and_nothing_else(framework):
-    done = run(f"import labkit; labkit.start('x', '{framework}')", LABKIT_PROFILE="cpu")
-    assert done.stdout == f"x in {session.FRAMEWORKS[framework]}: cpu profile, seed 0\n"
+    done = run(f"import labkit; labkit.start('x', '{framework}')", LABKIT_DEVICE="cpu")
+    assert done.stdout == f"x in {session.FRAMEWORKS[framework]}: on the CPU, seed 0\n"
     assert done.stderr == ""
 
 
@@ -50,7 +50,7 @@ def test_processes_of_a_lab_without_a_gpu_see_none():
     code = (
         "import os, labkit\nlabkit.start('x', 'pytorch')\nprint(os.environ['CUDA_VISIBLE_DEVICES'])"
     )
-    done = run(code, LABKIT_PROFILE="cpu", CUDA_VISIBLE_DEVICES="0")
+    done = run(code, LABKIT_DEVICE="cpu", CUDA_VISIBLE_DEVICES="0")
     assert done.stdout.endswith("\n-1\n")
 
 
@@ -62,10 +62,10 @@ def test_start_seeds_and_limits_threads():
         "print(lab.threads, torch.get_num_threads(), np.random.rand(), torch.rand(1).item())\n"
         "print(lab.scratch.is_dir())"
     )
-    first = run(code, LABKIT_PROFILE="cpu")
-    assert first.stdout == run(code, LABKIT_PROFILE="cpu").stdout
+    first = run(code, LABKIT_DEVICE="cpu")
+    assert first.stdout == run(code, LABKIT_DEVICE="cpu").stdout
     assert first.stdout.splitlines()[1].startswith("1 1 ")
-    two = run(code, LABKIT_PROFILE="cpu", LABKIT_THREADS="2")
+    two = run(code, LABKIT_DEVICE="cpu", LABKIT_THREADS="2")
     assert two.stdout.splitlines()[1].startswith("2 2 ")
 
 
@@ -76,9 +76,9 @@ def test_start_seeds_keras_and_limits_its_threads():
         "import keras, tensorflow as tf\n"
         "print(tf.config.threading.get_intra_op_parallelism_threads(), keras.random.normal((1,)))"
     )
-    first = run(code, LABKIT_PROFILE="cpu").stdout
+    first = run(code, LABKIT_DEVICE="cpu").stdout
     assert first.splitlines()[1].startswith("1 ")
-    assert first == run(code, LABKIT_PROFILE="cpu").stdout
+    assert first == run(code, LABKIT_DEVICE="cpu").stdout
 
 
 def test_another_backend_of_keras_is_refused():
@@ -90,14 +90,14 @@ def test_a_reader_without_a_place_for_records_still_ends_the_lab(tmp_path, monke
     monkeypatch.delenv("LABKIT_RECORDS")
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "file")
-    lab = session.Session("x", "pytorch", "cpu", "cpu", 1, 0, tmp_path)
+    lab = session.Session("x", "pytorch", "cpu", 1, 0, tmp_path)
     lab.record(exact={"n": 1})
     assert "note: nothing was recorded." in capsys.readouterr().err
 
 
 def test_the_orders_of_the_batches_are_noted_with_what_is_exact(records, tmp_path, monkeypatch):
     monkeypatch.setattr("labkit.twins._orders", set())
-    lab = session.Session("x", "pytorch", "cpu", "cpu", 1, 0, tmp_path)
+    lab = session.Session("x", "pytorch", "cpu", 1, 0, tmp_path)
     path = records / "cpu" / "x.pytorch.json"
     lab.record(exact={"n": 1})
     assert record.read(path)["exact"] == {"n": 1}
@@ -110,12 +110,12 @@ def test_the_orders_of_the_batches_are_noted_with_what_is_exact(records, tmp_pat
 def test_unknown_settings(monkeypatch):
     with pytest.raises(ValueError, match="framework is 'jax'; it must be one of pytorch, tensor"):
         labkit.start("x", "jax")
-    monkeypatch.setenv("LABKIT_PROFILE", "tpu")
-    with pytest.raises(ValueError, match="LABKIT_PROFILE is 'tpu'; set it to cpu or gpu"):
-        session._profile(False)
-    monkeypatch.setenv("LABKIT_PROFILE", "gpu")
+    monkeypatch.setenv("LABKIT_DEVICE", "tpu")
+    with pytest.raises(ValueError, match="LABKIT_DEVICE is 'tpu'; set it to cpu or gpu"):
+        session._device(False)
+    monkeypatch.setenv("LABKIT_DEVICE", "gpu")
     with pytest.raises(ValueError, match="sees no CUDA device"):
-        session._profile(False)
+        session._device(False)
     monkeypatch.setenv("LABKIT_THREADS", "many")
     with pytest.raises(ValueError, match="LABKIT_THREADS is 'many'"):
         session._threads("cpu")
@@ -158,7 +158,7 @@ LIVES = "; print('lives')"
     ],
 )
 def test_python_outlives_triton_beside_tensorflow(code):
-    done = run(f"import labkit, labkit.session; {code}{LIVES}", LABKIT_PROFILE="cpu")
+    done = run(f"import labkit, labkit.session; {code}{LIVES}", LABKIT_DEVICE="cpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "lives"
 
@@ -170,7 +170,7 @@ def test_triton_comes_before_tensorflow(tmp_path):
         "import labkit\nlabkit.start('x', 'tensorflow')\nimport sys\nprint('triton' in sys.modules)"
     )
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    done = run(code, LABKIT_PROFILE="cpu", PYTHONPATH=path)
+    done = run(code, LABKIT_DEVICE="cpu", PYTHONPATH=path)
     assert done.stdout.splitlines()[-1] == "True", done.stderr
 
 

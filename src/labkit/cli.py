@@ -157,8 +157,8 @@ def fetch(
 ) -> None:
     """Load datasets ahead of a class, into a cache that all users of this machine share.
 
-    Only labs with a graphics card need them; without one, every chapter runs on data that came
-    with its libraries. Exit code 1 when a file could not be loaded; the others are loaded still.
+    No chapter needs them; labs of your own may. Exit code 1 when a file could not be loaded; the
+    others are loaded still.
     """
     from labkit import downloads
 

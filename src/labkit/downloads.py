@@ -46,8 +46,6 @@ class Dataset:
 
     name: str
     files: tuple[File, ...]
-    chapters: tuple[str, ...]
-    """Those whose ``gpu`` profile needs it. In the ``cpu`` profile no chapter does."""
 
 
 _FASHION = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
@@ -68,7 +66,6 @@ KNOWN = {
                     170_052_171,
                 ),
             ),
-            ("first-network",),
         ),
         Dataset(
             "fashion-mnist",
@@ -97,7 +94,6 @@ KNOWN = {
                     ),
                 )
             ),
-            (),
         ),
         Dataset(
             "tiny-shakespeare",
@@ -110,7 +106,6 @@ KNOWN = {
                     1_115_394,
                 ),
             ),
-            ("recurrent",),
         ),
     )
 }
@@ -300,11 +295,5 @@ def _help(dataset: Dataset, file: File, path: Path, error: Exception) -> str:
             f"Where there is a network, load that address by hand and put the file into "
             f"{path.parent} under the name {file.name}."
         )
-    needed = " and ".join(dataset.chapters)
-    without = (
-        f"Only the gpu profile of {needed} needs {dataset.name}; with LABKIT_PROFILE=cpu every "
-        "chapter runs without it."
-        if needed
-        else f"No chapter needs {dataset.name}."
-    )
+    without = f"No chapter needs {dataset.name}; labs of your own may."
     return f"{file.name} could not be loaded from {file.url} ({reason}). {mend} {without}"

@@ -145,7 +145,7 @@ def _climb(rung: Rung, first: Exact, second: Exact) -> tuple[bool, float | None,
         return False, None, f"no {rung.needs} in both records"
     try:
         return rung.test(first, second)
-    except (TypeError, ValueError, LookupError, AttributeError):
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         # A record is a file: another labkit may have written it, or a hand.
         return False, None, f"{rung.needs} has not the known form in both: run the lab again"
 
@@ -244,7 +244,12 @@ def _by_weight(name: str, nothing: str) -> Test:
         ours, theirs = a["ladder"][name], b["ladder"][name]
         if ours.keys() != theirs.keys() or not ours:
             return False, None, f"of {len(ours)} and {len(theirs)} weights, not the same ones"
+        known = {row[0] for row in a["ladder"]["parameters"]}
+        if not ours.keys() <= known:
+            return False, None, f"{', '.join(ours.keys() - known)}: not among the parameters"
         pairs = {n: np.array([ours[n], theirs[n]], float) for n in ours}
+        if not all(np.isfinite(pair).all() for pair in pairs.values()):
+            return False, None, "a number is not finite"
         sizes = {n: float(np.abs(pair).max()) for n, pair in pairs.items()}
         largest = max(sizes.values())
         if not largest:

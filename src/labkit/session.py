@@ -1,4 +1,4 @@
-"""The first line of every lab: seeds, threads, quiet logs, device and profile."""
+"""The first line of every lab: seeds, threads, quiet logs, device."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from packaging.requirements import Requirement
 from labkit import ladder, record, rungs, twins
 from labkit.files import WriteError
 
-T = TypeVar("T")
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 PACKAGES = {"pytorch": ("torch",), "tensorflow": ("tensorflow", "keras")}
 SEED = 0
@@ -35,20 +34,14 @@ class Session:
 
     chapter: str
     framework: str
-    profile: str
-    """``"cpu"`` or ``"gpu"``: how large the lab's data and models are."""
     device: str
-    """``"cpu"`` or ``"cuda"``, as PyTorch names it."""
+    """``"cpu"`` or ``"cuda"``, as PyTorch names it; data and sizes are the same on both."""
     threads: int | None
     """Threads the framework computes with; None leaves the choice to it."""
     seed: int
     scratch: Path
     """A folder for the lab's files, deleted when Python ends."""
     _took_effect: dict[str, int] = field(default_factory=dict, repr=False)
-
-    def choose(self, *, cpu: T, gpu: T) -> T:
-        """Return the one of two that is for this lab's profile."""
-        return gpu if self.profile == "gpu" else cpu
 
     def record(
         self,
@@ -141,10 +134,10 @@ def start(chapter: str, framework: str) -> Session:
     """Prepare this Python process for a lab and print one line that says so.
 
     Seeds Python, NumPy and the framework; makes the framework's operations deterministic; keeps
-    TensorFlow's start-up log quiet; and, in the ``cpu`` profile, computes with one thread, so
+    TensorFlow's start-up log quiet; and, on a CPU, computes with one thread, so
     that two notebooks can run side by side and every processor gives the same digits.
 
-    Two environment variables change that: ``LABKIT_PROFILE`` (``cpu`` or ``gpu``) and
+    Two environment variables change that: ``LABKIT_DEVICE`` (``cpu`` or ``gpu``) and
     ``LABKIT_THREADS`` (a number).
 
     Parameters
@@ -172,48 +165,49 @@ def start(chapter: str, framework: str) -> Session:
     with _quiet():
         import_triton_first()
     begin = _start_torch if framework == "pytorch" else _start_tensorflow
-    profile, device, threads = begin()
-    if profile == "cpu":  # processes of their own, which a lab starts, see no GPU either
+    device, threads = begin()
+    if device == "cpu":  # processes of their own, which a lab starts, see no GPU either
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     # The object lives as long as the process; its finalizer removes the folder.
     folder = tempfile.TemporaryDirectory(prefix=f"labkit-{chapter}-")
     _scratch.append(folder)
     record.begin(chapter, framework)
-    print(f"{chapter} in {FRAMEWORKS[framework]}: {profile} profile, seed {SEED}")
-    return Session(chapter, framework, profile, device, threads, SEED, Path(folder.name))
+    where = "the CPU" if device == "cpu" else "a graphics card"
+    print(f"{chapter} in {FRAMEWORKS[framework]}: on {where}, seed {SEED}")
+    return Session(chapter, framework, device, threads, SEED, Path(folder.name))
 
 
 _scratch: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def _start_torch() -> tuple[str, str, int | None]:
+def _start_torch() -> tuple[str, int | None]:
     # cuBLAS reads it when it starts; without it, its results differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    profile = _profile(torch.cuda.is_available())
-    threads = _threads(profile)
+    device = _device(torch.cuda.is_available())
+    threads = _threads(device)
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Convolutions in float32 have ten bits of mantissa otherwise, where the card can do that.
     torch.backends.cudnn.allow_tf32 = False
-    return profile, "cuda" if profile == "gpu" else "cpu", threads
+    return device, threads
 
 
-def _start_tensorflow() -> tuple[str, str, int | None]:
+def _start_tensorflow() -> tuple[str, int | None]:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _quiet():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    profile = _profile(bool(tf.config.list_physical_devices("GPU")))
-    threads = _threads(profile)
+    device = _device(bool(tf.config.list_physical_devices("GPU")))
+    threads = _threads(device)
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-    if profile == "cpu":
+    if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     for card in tf.config.get_visible_devices("GPU"):
         # TensorFlow takes all of a card's memory otherwise, and starves every process beside it.
@@ -228,7 +222,7 @@ def _start_tensorflow() -> tuple[str, str, int | None]:
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    return profile, "cuda" if profile == "gpu" else "cpu", threads
+    return device, threads
 
 
 def import_triton_first() -> None:
@@ -260,22 +254,22 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _profile(has_gpu: bool) -> str:
-    profile = os.environ.get("LABKIT_PROFILE") or ("gpu" if has_gpu else "cpu")
-    if profile not in ("cpu", "gpu"):
-        raise ValueError(f"LABKIT_PROFILE is {profile!r}; set it to cpu or gpu, or unset it")
-    if profile == "gpu" and not has_gpu:
+def _device(has_gpu: bool) -> str:
+    wanted = os.environ.get("LABKIT_DEVICE") or ("gpu" if has_gpu else "cpu")
+    if wanted not in ("cpu", "gpu"):
+        raise ValueError(f"LABKIT_DEVICE is {wanted!r}; set it to cpu or gpu, or unset it")
+    if wanted == "gpu" and not has_gpu:
         raise ValueError(
-            "LABKIT_PROFILE is gpu, but the framework sees no CUDA device here; unset it, "
+            "LABKIT_DEVICE is gpu, but the framework sees no CUDA device here; unset it, "
             "or run `labkit doctor` to see what is missing"
         )
-    return profile
+    return "cuda" if wanted == "gpu" else "cpu"
 
 
-def _threads(profile: str) -> int | None:
+def _threads(device: str) -> int | None:
     setting = os.environ.get("LABKIT_THREADS")
     if setting is None:
-        return 1 if profile == "cpu" else None
+        return 1 if device == "cpu" else None
     if not setting.isdigit() or int(setting) < 1:
         raise ValueError(f"LABKIT_THREADS is {setting!r}; set it to a whole number from 1 up")
     return int(setting)

@@ -259,7 +259,7 @@ async def execute(
     folder.mkdir(parents=True, exist_ok=True)
     environment = {
         "LABKIT_RECORDS": str(records),
-        "LABKIT_PROFILE": "cpu",
+        "LABKIT_DEVICE": "cpu",
         "KERAS_BACKEND": "tensorflow",
         "LABKIT_QUICK": "1" if quick else "",
         "PYTHONHASHSEED": "0",
