@@ -314,6 +314,14 @@ def test_the_same_experiments_accuracies_are_of_the_test_set():
         assert abs(ours[difference] - theirs[difference]) < 1e-9, difference
 
 
+def test_what_is_called_float32_was_computed_in_float32():
+    """A loss of float32 is a number of float32; one of float64 hardly ever is."""
+    for exact in exact_of("same-experiment"):
+        for field in ("losses", "losses_fast", "losses_float32", "losses_fast_float32"):
+            short = np.mean(np.float32(exact[field]).astype(float) == exact[field])
+            assert short == 1 if field.endswith("float32") else short < 0.1, field
+
+
 def test_the_interval_is_students():
     """A 95 % interval of the mean, from the spread of a sample."""
     tree = ast.parse(twins_of("same-experiment").cell("seeds", "pytorch").source)
