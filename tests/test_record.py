@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -55,9 +56,16 @@ def test_a_broken_record_is_named(tmp_path, text):
         record.read(path)
 
 
-def test_same_forgives_the_last_digits_alone():
-    assert record.same({"a": [0.1, 2]}, {"a": [0.1 + 1e-16, 2]})
+def test_same_forgives_what_a_proof_forgives():
+    assert record.same({"a": [0.1, 2]}, {"a": [0.1 + 1e-12, 2]})
     assert not record.same({"a": [0.1, 2]}, {"a": [0.1 + 1e-10, 2]})
+    # Relative to the largest number of the list, whatever the size of the others.
+    assert record.same([5.0, 1e-13], [5.0, 3e-11])
+    assert not record.same([5e-3, 1e-13], [5e-3, 3e-11])
+    assert record.same([[5.0], [1e-13]], [[5.0], [3e-11]])
+    assert not record.same([[5.0], [1e-13]], [[5.0, 3e-11]])
+    assert record.same(1e-13, 1e-13)
+    assert not record.same(1e-13, 2e-13)
     assert not record.same({"a": [2]}, {"a": [3]})
     assert not record.same({"a": 1}, {"b": 1})
     assert not record.same([1, 2], [1])
@@ -99,6 +107,20 @@ def test_an_installed_labkit_brings_the_courses_records(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RECORDS", str(installed / "evidence"))
     record.write("x", "pytorch", exact={"a": 1})
     assert record.course("x", "pytorch")["exact"] == {"a": 1}
+
+
+def test_a_reader_with_a_gpu_is_judged_by_what_he_has_run(records):
+    record.write("x", "pytorch", exact={"a": 1})
+    assert record.find(records, "x", "pytorch") == records / "cpu" / "x.pytorch.json"
+    later = records / "cuda" / "x.pytorch.json"
+    later.parent.mkdir()
+    later.write_text((records / "cpu" / "x.pytorch.json").read_text())
+    os.utime(later, (2e9, 2e9))
+    assert record.find(records, "x", "pytorch") == later
+    assert record.find(records, "x", "tensorflow") == records / "cpu" / "x.tensorflow.json"
+    # The course's records are the CPU's, whatever was written last.
+    course = records.rename(records.with_name("evidence"))
+    assert record.find(course, "x", "pytorch") == course / "cpu" / "x.pytorch.json"
 
 
 def test_a_card_is_named_by_the_framework_that_is_at_work(monkeypatch):

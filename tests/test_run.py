@@ -1,15 +1,22 @@
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from conftest import FRONT, ROOT, chapter_text
 
 from labkit import record
-from labkit.press import chapter, fingerprint, run
+from labkit.files import WriteError
+from labkit.press import chapter, claims, fingerprint, run
 
 SLOW_BODY = "# T\n\n```{code-cell}\nimport time\ntime.sleep(60)\n```\n"
 
@@ -88,12 +95,16 @@ def test_another_address_does_not_make_a_notebook_stale(course):
 
 
 def test_what_a_notebook_uses_of_labkit_is_found():
-    def names(code):
-        return {p.stem for p in fingerprint.labkit_files(code)}
+    def names(*codes):
+        return {p.stem for p in fingerprint.labkit_files(*codes)}
 
     always = {"session", "record", "files", "measure", "ladder", "twins", "layouts"}
     assert names("1 + 1") == always
     assert names("labkit.plot.curves(x)") == always | {"plot"}
+    assert names("from labkit import (\n    plot,\n)") == always | {"plot"}
+    assert names("def f():\n    from labkit.plot import bars") == always | {"plot"}
+    assert names("!ls\n%time labkit\nlabkit.plot", "labkit. is no Python") == always | {"plot"}
+    assert names("# labkit.plot\n'labkit.plot'") == always
     assert names("from labkit import data, exercise") == always | {"data", "downloads", "exercise"}
 
 
@@ -366,6 +377,260 @@ def test_the_courses_timings_are_those_of_the_present_code():
             content = record.read(file)
             if content["measured"]:
                 took = content["machine"]["measured"].get("code")
-                mend = "`labkit run --measure`"
-                assert took == job.timings, f"{file}: measured by other code: {mend}"
+                assert took == job.timings, f"{file}: other code took these timings"
                 assert job.measured, f"{job.path} shows other timings than its record"
+
+
+def test_words_about_labkit_make_nothing_stale(tmp_path, monkeypatch):
+    """Nor does a module that the lab does not reach."""
+    home = tmp_path / "labkit"
+    shutil.copytree(fingerprint.HOME, home)
+    monkeypatch.setattr(fingerprint, "HOME", home)
+
+    def now():
+        fingerprint._module.cache_clear()
+        return fingerprint.of_code([("labkit.measure.seconds(f)", {})])
+
+    before, file = now(), home / "measure.py"
+    text = file.read_text()
+    file.write_text(text.replace('"""Seconds and bytes', '"""Bytes and seconds') + "\n# words\n")
+    (home / "plot.py").write_text((home / "plot.py").read_text() + "\nMOVED = 1\n")
+    assert now() == before
+    file.write_text(text.replace("repeats: int = 5", "repeats: int = 6"))
+    assert now() != before
+    fingerprint._module.cache_clear()
+
+
+CELLS = [
+    ("import time\nlong = 0.01\nother = 1", ()),
+    ("def work():\n    time.sleep(long)", ()),
+    ("lab.prove(other)", ()),
+    ("took = labkit.measure.seconds(work)", ("measured",)),
+    ("lab.record(exact={'other': other}, measured={'took': took})", ()),
+    ("long = 5", ()),
+]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("long = 0.01", "long = 0.1", True),
+        ("sleep(long)", "sleep(2 * long)", True),
+        ("seconds(work)", "seconds(work, repeats=3)", True),
+        ("{'took': took}", "{'took': took, 'again': took}", True),
+        ("other = 1", "other = 2", False),
+        ("lab.prove(other)", "lab.prove(other, other)", False),
+        ("'other': other", "'another': other", False),
+        ("long = 5", "long = 6", False),
+        ("def work():", "# words\ndef work():\n    '''Words.'''", False),
+    ],
+)
+def test_timings_know_the_code_that_took_them(old, new, counts):
+    changed = [(source.replace(old, new), tags) for source, tags in CELLS]
+    assert changed != CELLS
+    same = fingerprint.of_timings(changed) == fingerprint.of_timings(CELLS)
+    assert same is not counts
+
+
+def test_without_timings_there_is_no_code_that_took_them():
+    assert fingerprint.of_timings([("print(1)", ())]) is None
+
+
+SLEEPS = """\
+# T
+
+```{code-cell}
+import time
+def work():
+    time.sleep(%s)
+```
+
+```{code-cell}
+:tags: [measured]
+took = labkit.measure.seconds(work, repeats=1)
+print(took)
+```
+
+```{code-cell}
+lab.record(exact={"n": %d}, measured={"took": took})
+```
+"""
+
+TIMED = """\
+sources:
+  s: {title: S, date: "2024", url: "https://example.org"}
+claims:
+  - id: slow
+    by: s
+    topic: t
+    chapter: tiny
+    says: It is slow.
+    settle: a clock
+    rule:
+      reads: {a: tiny.pytorch.measured.took, b: tiny.pytorch.exact.n}
+      number: a["median"]
+      shown: "{number:.2f}"
+      when: {holds: number > 0}
+      one_twin: for the test
+"""
+
+
+def test_a_timing_does_not_outlive_its_code(course):
+    (course / "timed.yml").write_text(TIMED)
+    (claim,) = claims.load(course / "timed.yml")
+
+    def verdict():
+        return claims.judge(claim, course / "evidence")
+
+    write(course, SLEEPS % ("0.01", 1))
+    go(course, measure=True)
+    clock = outputs(course)[2]
+    assert verdict().name == "holds"
+    write(course, SLEEPS % ("0.01", 2))  # what it does not reach
+    go(course)
+    assert verdict().name == "holds"
+    assert outputs(course)[2] == clock
+    write(course, SLEEPS % ("0.02", 2))
+    older = claims.Verdict("open", "measured before the code changed; `labkit run --measure`")
+    assert verdict() == older
+    go(course)
+    assert outputs(course)[2][0].text == "not measured yet\n"
+    assert record.read(course / "evidence" / "cpu" / "tiny.pytorch.json")["measured"] == {}
+    assert verdict() == claims.Verdict("open", "not measured yet; `labkit run --measure`")
+
+
+RECORDS = '# T\n\n```{code-cell}\nlab.record(exact={"n": 3})\nprint(%d)\n```\n'
+
+
+def stale(course):
+    loaded = chapter.load(course / "chapters" / "tiny.md")
+    return run.plan(course, [loaded], ["pytorch"])[0].stale
+
+
+def test_a_lost_broken_or_forged_record_is_made_anew(course):
+    write(course, RECORDS % 1)
+    go(course)
+    path = course / "evidence" / "cpu" / "tiny.pytorch.json"
+    whole = path.read_text()
+    assert not stale(course)
+    path.write_text(whole.replace('"n": 3', '"n": 4'))
+    assert stale(course)
+    path.unlink()
+    assert stale(course)
+    path.write_text(whole[:50])
+    assert stale(course)
+    go(course)
+    assert record.read(path)["exact"] == {"n": 3}
+    assert not stale(course)
+
+
+def test_record_and_notebook_are_written_together(course):
+    write(course, RECORDS % 1)
+    job, _, _ = go(course)
+    path = course / "evidence" / "cpu" / "tiny.pytorch.json"
+    before = job.path.read_bytes(), path.read_bytes()
+    write(course, (RECORDS % 2).replace('"n": 3', '"n": 5'))
+    real = os.replace
+
+    def fail(source, target):
+        if Path(target) == job.path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        real(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(WriteError, match="Nothing was changed"):
+            go(course)
+    assert (job.path.read_bytes(), path.read_bytes()) == before
+    assert stale(course)
+
+
+def test_a_cells_own_error_is_told_where_nothing_can_be_kept(course):
+    (course / "_build").mkdir()
+    (course / "_build" / "failed").write_text("in the way")
+    write(course, "# T\n\n```{code-cell}\nnothing\n```\n")
+    with pytest.raises(run.RunError, match=r"raised NameError(.|\n)*is not kept"):
+        go(course)
+
+
+def test_a_question_is_refused(course):
+    write(course, "# T\n\n```{code-cell}\nname = input()\n```\n")
+    with pytest.raises(run.RunError, match=r"tiny\.md:9: .* asks for input, and nobody is there"):
+        go(course)
+
+
+def test_long_lines_take_no_longer_than_they_are(course):
+    """Of two kinds, on which regular expressions took minutes and more: longer than a test may."""
+    cell = "print('x' * 1_000_000)\nprint('<' * 1_000_000)\nprint('5 %\\r10 %')"
+    write(course, f"# T\n\n```{{code-cell}}\n{cell}\n```\n")
+    go(course)
+    lines = outputs(course)[1][0].text.splitlines()
+    assert [len(line) for line in lines[:2]] == [1_000_000] * 2
+    assert lines[2:] == ["10 %"]
+
+
+def test_addresses_are_found_in_any_line():
+    assert list(run._addresses("at 0x12\n<function <lambda> at 0x7f>")) == [
+        "<function <lambda> at 0x7f>"
+    ]
+    assert list(run._addresses("x > 1 at 0x12>\n<a>")) == []
+
+
+STARTS = """\
+# T
+
+```{code-cell}
+def work(file):
+    import os, subprocess, sys, time
+    child = subprocess.Popen(
+        [sys.executable, "-c",
+         "import time; time.sleep(600)"])
+    with open(file, "w") as opened:
+        opened.write(f"{os.getpid()} {child.pid}")
+    time.sleep(600)
+
+try:
+    labkit.launch.call(work, %r)
+finally:
+    open(%r, "w").close()
+```
+"""
+
+
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_what_a_run_has_started_ends_with_it(course, tmp_path, kind, monkeypatch):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    pids, tidied = tmp_path / "p", tmp_path / "t"
+    monkeypatch.chdir(tmp_path)
+    write(course, STARTS % (f"../../../{pids.name}", f"../../../{tidied.name}"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "labkit.cli", "run", "--framework", "pytorch"],
+        cwd=course,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        while not (pids.exists() and pids.read_text()):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(getattr(signal, kind))
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    for pid in pids.read_text().split():
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(pid)).wait(timeout=60)
+    if kind == "SIGKILL":  # then nobody is left to tidy up; the next run does
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        write(course, "# T\n\n```{code-cell}\n1\n```\n")
+        go(course)
+    else:
+        assert said == "stopped; nothing is half-written\n"
+        assert tidied.exists()
+    assert not (course / "_build" / "run").exists()
+    assert [p.name for p in temporary.iterdir() if p.name.startswith("labkit")] == []

@@ -93,11 +93,14 @@ async def kernel(
                 stderr=subprocess.DEVNULL,
             )
             client.kc = manager.client()
-            client.kc.allow_stdin = False  # nobody is there to answer
             client.kc.start_channels()
+            client.kc.allow_stdin = False  # nobody is there to answer
             await client.kc.wait_for_ready(timeout=60)
             client.reset_execution_trackers()
             yield client
+        except BaseException:
+            await _interrupt(manager)
+            raise
         finally:
             if client.kc is not None:
                 client.kc.stop_channels()
@@ -105,12 +108,16 @@ async def kernel(
                 await _end(manager, temporary)
 
 
-async def _end(manager: AsyncKernelManager, temporary: str) -> None:
-    """End a kernel in its own way, so that `finally` blocks run; then kill what is left."""
-    if await manager.is_alive():
-        # A cell at work hears of no shutdown.
+async def _interrupt(manager: AsyncKernelManager) -> None:
+    """Stop the cell at work and let the kernel end in its own way, so that `finally` blocks run."""
+    if manager.has_kernel and await manager.is_alive():
         await manager.interrupt_kernel()
-    await manager.shutdown_kernel()
+        await manager.shutdown_kernel()
+
+
+async def _end(manager: AsyncKernelManager, temporary: str) -> None:
+    """End a kernel and all that it has started."""
+    await manager.shutdown_kernel(now=True)
     left = list(_started_with(temporary))
     for process in left:
         with suppress(psutil.Error):  # gone
