@@ -32,22 +32,6 @@ def test_what_is_short_is_called_often():
     assert took.repeats == 2
 
 
-def test_peak_memory_is_in_bytes():
-    before = measure.peak_memory()
-    block = bytearray(300_000_000)
-    grown = measure.peak_memory() - before
-    del block
-    assert before > 10_000_000
-    # The process may have been larger before; then its peak does not move.
-    assert grown < 400_000_000
-
-
-def test_rate_is_count_by_seconds():
-    got = measure.rate(lambda: time.sleep(0.01), 100, repeats=3)
-    assert 1000 < got.median <= 10_000
-    assert got.unit == "examples/s"
-
-
 def test_a_quick_run_takes_one_reading(monkeypatch):
     monkeypatch.setenv("LABKIT_QUICK", "1")
     calls = []

@@ -41,7 +41,7 @@ def test_what_did_not_pass_is_not_remembered(tmp_path, error):
 def changes(notebook):
     """Yield notebooks that are not the given one."""
     for change in (
-        lambda c: c.update(source="labkit.measure.rate(f)"),
+        lambda c: c.update(source="labkit.measure.rows(f)"),
         lambda c: c.metadata.update(tags=["measured"]),
         lambda c: c.update(execution_count=None),
         lambda c: c.outputs[0].update(text="2\n"),

@@ -98,7 +98,7 @@ def test_what_a_notebook_uses_of_labkit_is_found():
     def names(*codes):
         return {p.stem for p in fingerprint.labkit_files(*codes)}
 
-    always = {"session", "record", "files", "measure", "ladder", "rungs", "twins", "layouts"}
+    always = {"session", "errors", "record", "files", "measure", "ladder", "rungs", "twins", "layouts"}
     assert names("1 + 1") == always
     assert names("labkit.plot.curves(x)") == always | {"plot"}
     assert names("from labkit import (\n    plot,\n)") == always | {"plot"}

@@ -27,6 +27,7 @@ from rich.progress import (
 from rich.table import Table
 
 from labkit import launch, session
+from labkit.errors import LabkitError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,9 +92,7 @@ def _errors() -> Iterator[None]:
         )
         raise typer.Exit(1) from error
     except Exception as error:
-        # The press may not be installed, so its errors are known by name.
-        kinds = {kind.__name__ for kind in type(error).__mro__}
-        if kinds & {"SourceError", "RunError", "WriteError", "RecordError", "DownloadError"}:
+        if isinstance(error, LabkitError):
             message = str(error)
         elif isinstance(error, OSError) and error.filename:
             message = f"{error.filename}: {error.strerror}; nothing is half-written"

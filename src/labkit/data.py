@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit import downloads
+from labkit.errors import LabkitError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
 OTHER_PICTURES = {".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".dng"}
 """Not read, but hardly meant to be left out."""
 
 
-class DataError(ValueError):
+class DataError(LabkitError, ValueError):
     """Data that cannot be used; the message names the file and the mend."""
 
 

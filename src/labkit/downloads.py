@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
+from labkit.errors import LabkitError
+
 RETRIES = 3
 """How often a download is tried again after an error of the network."""
 
@@ -24,7 +26,7 @@ _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-class DownloadError(OSError):
+class DownloadError(LabkitError, OSError):
     """A file could not be had; the message gives its address and the mend."""
 
 

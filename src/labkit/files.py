@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from labkit.errors import LabkitError
 
-class WriteError(OSError):
+
+class WriteError(LabkitError, OSError):
     """A file could not be written; the old one, if there was one, is untouched."""
 
 

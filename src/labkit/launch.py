@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.errors import LabkitError
 
-class LaunchError(RuntimeError):
+
+class LaunchError(LabkitError, RuntimeError):
     """A process failed or took too long; the message holds the end of what it said."""
 
 

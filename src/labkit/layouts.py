@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labkit.errors import LabkitError
+
 Array = NDArray[np.floating]
 Weights = dict[str, Array]
 """Arrays in the canonical layout by name, in the order in which the layers were declared."""
@@ -35,7 +37,7 @@ class Part:
     """Whether an optimizer may move it."""
 
 
-class UnknownLayerError(TypeError):
+class UnknownLayerError(LabkitError, TypeError):
     """A layer whose weights labkit cannot carry between the frameworks."""
 
 

@@ -50,13 +50,6 @@ def seconds(
     return _summary(_times(function, repeats, warmup, at_least), "s")
 
 
-def rate(
-    function: Callable[[], Any], count: int, *, repeats: int = 5, warmup: int = 1
-) -> Measurement:
-    """Return how many examples a second `function` handles, `count` of them at each call."""
-    return _summary([count / t for t in _times(function, repeats, warmup)], "examples/s")
-
-
 def _times(
     function: Callable[[], Any], repeats: int, warmup: int, at_least: float = 0
 ) -> list[float]:
@@ -99,20 +92,6 @@ def rows(table: Iterable[Row]) -> list[Row]:
             kept.append(row)
             seen.update(enumerate(row))
     return kept
-
-
-def peak_memory() -> int:
-    """Return the most memory this process has held so far, in bytes (not on Windows).
-
-    On a GPU that PyTorch uses, the most that PyTorch has held there.
-    """
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _synchronize() -> None:

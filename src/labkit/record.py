@@ -22,6 +22,7 @@ import numpy as np
 import platformdirs
 
 from labkit import twins
+from labkit.errors import LabkitError
 from labkit.files import write_whole
 from labkit.measure import Measurement
 
@@ -35,7 +36,7 @@ _begun: set[tuple[str, str]] = set()
 """Labs whose present session has written: what it writes next is added."""
 
 
-class RecordError(ValueError):
+class RecordError(LabkitError, ValueError):
     """A record that breaks the format; the message names file and field."""
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
 from labkit import ladder, record, rungs, twins
+from labkit.errors import LabkitError
 from labkit.files import WriteError
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
@@ -24,7 +25,7 @@ PACKAGES = {"pytorch": ("torch",), "tensorflow": ("tensorflow", "keras")}
 SEED = 0
 
 
-class MissingFrameworkError(ImportError):
+class MissingFrameworkError(LabkitError, ImportError):
     """The lab's framework is not installed, or is older than the lab needs."""
 
 

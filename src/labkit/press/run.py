@@ -17,6 +17,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from labkit import record
+from labkit.errors import LabkitError
 from labkit.files import WriteError, write_together, write_whole
 from labkit.press import fingerprint, kernels
 from labkit.press.chapter import FRAMEWORKS, Chapter
@@ -30,7 +31,7 @@ Report = Callable[[str, int, int, str], None]
 """Told of progress: notebook, cells done, cells in all, what happens."""
 
 
-class RunError(Exception):
+class RunError(LabkitError):
     """A notebook that did not run to its end; the message says where and why."""
 
 

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from labkit.errors import LabkitError
 
-class SourceError(Exception):
+
+class SourceError(LabkitError):
     """Something an author can mend, with file and line.
 
     Parameters
