@@ -51,7 +51,7 @@ def put(value, at, new):
     [*("", "[", "[" * 100_000, "null", "[]", "3", '"x"', "{}", "\udce9"), json.dumps(GOOD)[:-200]],
 )
 def test_what_is_no_record_is_one_message(tmp_path, text):
-    with pytest.raises(record.RecordError, match=r"delete it and run the lab again"):
+    with pytest.raises(record.RecordError, match=r"run the lab again, which replaces it"):
         read(tmp_path, text)
 
 

@@ -672,7 +672,7 @@ def test_a_lab_without_a_ladder_is_named(tmp_path):
         (chapter.Equal("other", "another curve"), [1, 2, 3], "shapes"),
         (chapter.Equal("none", "nothing"), [1, 2], "no none in both records"),
         (chapter.Equal("other", "coarse", 0.01, "it is coarse"), [1, 2.001], None),
-        (chapter.Equal("other", "coarse", 0.01, "it is coarse"), [1, 2.02], "since it is coarse"),
+        (chapter.Equal("other", "coarse", 0.01, "it is coarse"), [1, 2.03], "since it is coarse"),
     ],
 )
 def test_what_else_must_be_equal_has_its_bound(equal, theirs, words):
@@ -687,10 +687,10 @@ def test_what_else_must_be_equal_has_its_bound(equal, theirs, words):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("{x: 3}", "must be what is compared"),
-        ("{x: {bound: 0.1, because: it is}}", "needs `what`"),
+        ("{x: 3}", "must be a map"),
+        ("{x: {bound: 0.1, because: it is}}", "`what` is missing"),
         ("{x: {what: it, bound: 0.1}}", "needs `because`"),
-        ("{x: {what: it, bound: small, because: it is}}", "is no number"),
+        ("{x: {what: it, bound: small, because: it is}}", "must be a number above 0 and below 1"),
     ],
 )
 def test_what_must_be_equal_is_stated_in_full(row, words):

@@ -175,7 +175,7 @@ def test_triton_comes_before_tensorflow(tmp_path):
 
 
 def test_a_session_replaces_what_an_older_one_recorded(records, monkeypatch):
-    monkeypatch.setattr(session, "_start_torch", lambda: ("cpu", "cpu", 1))
+    monkeypatch.setattr(session, "_start_torch", lambda: ("cpu", 1))
     path = records / "cpu" / "x.pytorch.json"
     lab = session.start("x", "pytorch")
     lab.record(exact={"a": 1})
@@ -188,7 +188,7 @@ def test_a_session_replaces_what_an_older_one_recorded(records, monkeypatch):
 
 
 def test_a_broken_record_is_replaced(records, monkeypatch):
-    monkeypatch.setattr(session, "_start_torch", lambda: ("cpu", "cpu", 1))
+    monkeypatch.setattr(session, "_start_torch", lambda: ("cpu", 1))
     (records / "cpu").mkdir(parents=True)
     path = records / "cpu" / "x.pytorch.json"
     path.write_text("{trunc")
