@@ -21,6 +21,7 @@ import yaml
 from conftest import ROOT
 
 from labkit.press import chapter
+from labkit.press.course import Course
 
 BROWSER = next(
     (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
@@ -379,16 +380,13 @@ def test_every_step_has_a_stable_link(parsed):
 
 
 def test_cards_and_figures_show_what_is_computed(book):
-    from labkit.press import claims
-
-    text = (book / "chapters" / "same-experiment.html").read_text()
-    evidence = ROOT / "evidence"
+    text = html.unescape((book / "chapters" / "same-experiment.html").read_text())
+    course = Course.read(ROOT)
     cards = re.findall(r'id="verdict-([\w-]+)"', text)
     assert len(cards) >= 6
-    for claim in claims.load(evidence / "claims.yml"):
-        if claim.id in cards:
-            verdict = claims.judge(claim, evidence)
-            assert f">{verdict.name}</span> {html.escape(verdict.shown)}" in text
+    for name in cards:
+        verdict = course.verdict(course.claims[name])
+        assert f">{verdict.name}</span> {verdict.shown}" in text
     assert "How far the twins are apart" in text
 
 
@@ -542,12 +540,10 @@ def test_the_downloads_are_the_notebooks(book):
 
 
 def test_the_scoreboard_shows_what_is_computed(book):
-    from labkit.press import claims
-
     text = (book / "chapters" / "scoreboard.html").read_text()
-    evidence = ROOT / "evidence"
-    for claim in claims.load(evidence / "claims.yml"):
-        verdict = claims.judge(claim, evidence)
+    course = Course.read(ROOT)
+    for claim in course.claims.values():
+        verdict = course.verdict(claim)
         assert (
             f'id="claim-{claim.id}" data-topic="{claim.topic}" data-verdict="{verdict.name}"'
             in text
@@ -559,8 +555,8 @@ def test_the_ladder_shows_what_is_proven(book, path):
     from labkit.press import prove
 
     text = html.unescape((book / "chapters" / f"{path.stem}.html").read_text())
-    loaded = chapter.load(path)
-    for rung in prove.of_chapter(ROOT / "evidence", loaded.lab):
+    course = Course.read(ROOT)
+    for rung in prove.of_chapter(course.records, course.chapter(path.stem).lab):
         assert rung.compares in text
         assert rung.difference is None or f"{rung.difference:.1e}" in text
 
@@ -584,21 +580,17 @@ def test_the_bar_says_what_the_chapter_and_its_notebooks_say(book, path):
 
 @pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
 def test_the_head_lists_the_claims_of_its_topics(book, path):
-    from labkit.press import claims
-
     text = (book / "chapters" / f"{path.stem}.html").read_text()
     topics = chapter.load(path).lab.claims
-    put = [c for c in claims.load(ROOT / "evidence" / "claims.yml") if c.topic in topics]
+    put = [c for c in Course.read(ROOT).claims.values() if c.topic in topics]
     shown = re.findall(r'<li id="claim-([\w-]+)"><p>(.*?) <', text, re.S)
     assert [name for name, _ in shown] == [c.id for c in put]
 
 
 def test_the_scoreboard_counts_what_it_lists(book):
-    from labkit.press import claims
-
     text = (book / "chapters" / "scoreboard.html").read_text()
-    evidence = ROOT / "evidence"
-    judged = [claims.judge(c, evidence).name for c in claims.load(evidence / "claims.yml")]
+    course = Course.read(ROOT)
+    judged = [course.verdict(claim).name for claim in course.claims.values()]
     unsettled = sum(name.startswith("open") for name in judged)
     assert f"<strong>{len(judged)}</strong> claims, <strong>{unsettled}</strong>" in text
     for name in set(judged):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from labkit import record
 from labkit.press import claims
+from labkit.press.records import Records
 from labkit.press.source import SourceError
 
 GOOD = json.loads((ROOT / "evidence" / "cpu" / "same-experiment.pytorch.json").read_text())
@@ -96,7 +97,7 @@ def test_verdicts_on_a_broken_record_are_verdicts_or_one_message(tmp_path_factor
     judged = []
     for claim in CLAIMS:
         try:
-            judged.append(claims.judge(claim, evidence).name)
+            judged.append(claims.judge(claim, Records(evidence)).name)
         except (SourceError, record.RecordError) as error:
             judged.append(str(error))
     assert judged

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from labkit import record
 from labkit.measure import Measurement
 from labkit.press import claims
+from labkit.press.course import Course
+from labkit.press.records import Records
 from labkit.press.source import SourceError
 
 HEAD = "sources:\n  x: {title: X, date: 2024, url: https://example.org}\nclaims:\n"
@@ -41,7 +43,7 @@ def judge(evidence, text=CLAIM):
     path = evidence / "claims.yml"
     path.write_text(HEAD + text)
     (claim,) = claims.load(path)
-    return claims.judge(claim, evidence)
+    return claims.judge(claim, Records(evidence))
 
 
 def put(a, b):
@@ -201,7 +203,7 @@ def test_whatever_claims_hold_is_read_or_is_an_error_with_its_line(tmp_path_fact
     found = []
     try:
         for claim in claims.load(path):
-            claims.judge(claim, path.parent)
+            claims.judge(claim, Records(path.parent))
     except SourceError as error:
         found.append(error)
     assert all(error.line for error in found)
@@ -246,8 +248,8 @@ def test_another_machines_record(evidence):
 
 
 def test_the_courses_claims_can_all_be_judged():
-    evidence = ROOT / "evidence"
-    judged = {c.id: claims.judge(c, evidence) for c in claims.load(evidence / "claims.yml")}
+    course = Course.read(ROOT)
+    judged = {name: course.verdict(claim) for name, claim in course.claims.items()}
     assert {v.name for v in judged.values()} <= set(claims.VERDICTS)
     assert judged["results-differ"].name == "depends"
     assert judged["keras-no-torch"].name == "held once"
@@ -282,8 +284,8 @@ TIMED = {
 
 def test_settled_verdicts_stay_settled():
     """All of them: a claim that gets a rule gets its line in one of the tables."""
-    evidence = ROOT / "evidence"
-    judged = {c.id: (c, claims.judge(c, evidence)) for c in claims.load(evidence / "claims.yml")}
+    course = Course.read(ROOT)
+    judged = {name: (claim, course.verdict(claim)) for name, claim in course.claims.items()}
     ruled = {name for name, (claim, _) in judged.items() if claim.rule}
     assert ruled == SETTLED.keys() | TIMED.keys()
     assert {n: judged[n][1].name for n in SETTLED} == SETTLED
@@ -293,16 +295,14 @@ def test_settled_verdicts_stay_settled():
 
 def test_only_a_clock_leaves_a_verdict_open():
     """The table of timed verdicts holds those whose rules read timings, and no other."""
-    evidence = ROOT / "evidence"
-    for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
+    for claim in filter(lambda c: c.rule, Course.read(ROOT).claims.values()):
         timed = any(".measured." in field for field in claim.rule.reads.values())
         assert timed == (claim.id in TIMED), claim.id
 
 
 def test_where_a_claim_is_settled_its_chapter_reads_its_records():
     """A rule reads the records of the chapter that it names."""
-    evidence = ROOT / "evidence"
-    for claim in filter(lambda c: c.rule, claims.load(evidence / "claims.yml")):
+    for claim in filter(lambda c: c.rule, Course.read(ROOT).claims.values()):
         read = {field.rpartition("/")[2].split(".")[0] for field in claim.rule.reads.values()}
         assert read == {claim.chapter}, claim.id
 
@@ -331,10 +331,10 @@ CAPTURES = {
 )
 def test_timed_verdicts_follow_the_clock(evidence, claim_id, times, verdict):
     """Every other step takes one second; `times` are those of the captured and compiled ones."""
-    (claim,) = [c for c in claims.load(ROOT / "evidence" / "claims.yml") if c.id == claim_id]
+    claim = Course.read(ROOT).claims[claim_id]
     captured = dict(zip(CAPTURES[claim_id], times, strict=True))
     for field in claim.rule.reads.values():
         _, framework, _, name = field.split(".")
         took = Measurement(captured.get(name, 1.0), 0.1, 5, "s")
         record.write("graphs", framework, measured={name: took})
-    assert claims.judge(claim, evidence).name == verdict
+    assert claims.judge(claim, Records(evidence)).name == verdict

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from labkit import session
 from labkit.press import chapter, weave
+from labkit.press.course import Course
 from labkit.press.site import Site
 
 RUN = """
@@ -66,7 +67,7 @@ def repository(tmp_path_factory):
 @pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
 def test_a_notebook_installs_what_it_needs_and_runs(colab, repository, path, framework, tmp_path):
     loaded = chapter.load(path)
-    notebook = weave.weave(loaded, framework, Site(ROOT, repository, "main"))
+    notebook = weave.weave(loaded, framework, Course(Site(ROOT, repository, "main")))
     assert f"git+{repository}@main" in notebook.cells[1].source
     file = tmp_path / f"{framework}.ipynb"
     nbformat.write(notebook, file)

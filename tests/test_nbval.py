@@ -12,7 +12,7 @@ from conftest import chapter_text
 from notebooks import NOTEBOOKS, code_cells, name
 
 from labkit.press import chapter, weave
-from labkit.press.site import Site
+from labkit.press.course import Course
 from labkit.press.source import SourceError
 
 
@@ -195,7 +195,7 @@ def answered(course):
     body = "# T\n\n" + exercise(1, "passes", ANSWERS) + exercise(2, "hinted", ["hinted"])
     (course / "chapters" / "tiny.md").write_text(chapter_text(body))
     loaded = chapter.load(course / "chapters" / "tiny.md")
-    woven = weave.weave(loaded, "pytorch", Site.read(course))
+    woven = weave.weave(loaded, "pytorch", Course.read(course))
     woven.cells = [c for c in woven.cells if c.id != weave.SETUP]
     for cell in woven.cells:
         if cell.id.startswith("check"):

@@ -6,24 +6,26 @@ import pytest
 from conftest import ROOT
 
 from labkit.press import chapter, prose
+from labkit.press.course import Course
 from labkit.press.site import Site
 from labkit.press.source import SourceError
 
 PATH = Path("chapters/x.md")
+LONG = "".join(f"{letter}: losses\n" for letter in "abcde")
 
 
 @pytest.fixture(scope="module")
-def site():
-    return Site(ROOT, "https://github.com/owner/Name", "main")
+def ours():
+    return Course(Site(ROOT, "https://github.com/owner/Name", "main"))
 
 
-def plain(text, site):
-    return prose.plain(text, site, PATH, 10)
+def plain(text, course):
+    return prose.plain(text, course, PATH, 10)
 
 
 def test_what_is_markdown_already_stays(site):
     text = "# Title\n\n- one\n- *two*, `{term}` and $x^2$\n\n```python\nx = {1: `2`}\n```\n\n| a |"
-    assert plain(text, site) == text
+    assert plain(text, ours) == text
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_what_is_markdown_already_stays(site):
             "(https://owner.github.io/Name/chapters/scoreboard.html#claim-papers)",
         ),
         (
-            "```{twin-differences} x\n```",
+            "```{twin-differences} x\nfloat64, calm: losses\n```",
             "> [Here the book shows both twins in one figure]"
             "(https://owner.github.io/Name/chapters/x.html)",
         ),
@@ -75,8 +77,8 @@ def test_what_is_markdown_already_stays(site):
         ),
     ],
 )
-def test_myst_becomes_markdown(source, wanted, site):
-    got = plain(source, site)
+def test_myst_becomes_markdown(source, wanted, ours):
+    got = plain(source, ours)
     if wanted is None:
         assert got.startswith(("> **Note**\n>\n> Mind [loss](https://", "[a layer](https://"))
     else:
@@ -100,6 +102,11 @@ def test_myst_becomes_markdown(source, wanted, site):
         ("> ```{note}\n> x\n> ```", 10, "in a list or quotation"),
         ("`[a](b)`\n[a](b)", 11, "works in the book alone"),
         ("```{claim} paper\n```", 10, "no claim 'paper'; did you mean 'papers'?"),
+        ("```{twin-differences} x\n```", 11, "name its curves in lines `words: field`"),
+        ("```{twin-differences} x\na: b\na: c\n```", 12, "key 'a' stands twice, first in line 11"),
+        ("```{twin-differences} x\na: b\nc: [d]\n```", 12, "`c` is ['d']; it must be a text"),
+        ("```{twin-differences} x\nlosses\n```", 11, "must be a map"),
+        ("```{twin-differences} x\n" + LONG + "```", 11, "names 5 curves; 4 can be told apart"),
         ("Words.\n```{note}\nx", 11, "is never closed"),
         ("See [there](glossary.md).", 10, "works in the book alone"),
         ("```{note}\nx\n{trem}`y`\n```", 12, "unknown role {trem}"),
@@ -117,9 +124,9 @@ def test_myst_becomes_markdown(source, wanted, site):
         ("[x](javascript:y)", 10, "works in the book alone"),
     ],
 )
-def test_what_is_not_known_is_an_error_with_its_line(source, line, words, site):
+def test_what_is_not_known_is_an_error_with_its_line(source, line, words, ours):
     with pytest.raises(SourceError) as caught:
-        plain(source, site)
+        plain(source, ours)
     assert str(caught.value).startswith(f"chapters/x.md:{line}: ")
     assert words in str(caught.value)
 
@@ -132,36 +139,37 @@ def test_what_is_not_known_is_an_error_with_its_line(source, line, words, site):
         *("> ", "*a_", "\\"),
     ],
 )
-def test_a_long_line_is_read_in_one_pass(piece, site):
+def test_a_long_line_is_read_in_one_pass(piece, ours):
     """In processor time, so that a busy machine fails nothing; what was slow took minutes."""
     began = time.process_time()
     with contextlib.suppress(SourceError):
-        plain("Words " + piece * 20_000, site)
+        plain("Words " + piece * 20_000, ours)
     with contextlib.suppress(SourceError):
-        plain("{term}`a" + piece * 20_000 + " <x>`", site)
+        plain("{term}`a" + piece * 20_000 + " <x>`", ours)
     assert time.process_time() - began < 10
 
 
 def test_a_picture_beside_the_chapter_is_addressed_in_the_repository(course):
     (course / "chapters" / "a cat.png").write_bytes(b"")
     text = "```{image} ./a cat.png\n:alt: A cat.\n```"
-    got = prose.plain(text, Site.read(course), course / "chapters" / "tiny.md", 1)
+    got = prose.plain(text, Course.read(course), course / "chapters" / "tiny.md", 1)
     address = "https://github.com/example/twin-labs/raw/main/chapters/a%20cat.png"
     assert got == f"![A cat.]({address})"
 
 
 def test_nothing_of_myst_is_left_in_the_courses_notebooks():
-    site = Site.read(ROOT)
+    course = Course.read(ROOT)
     for path in chapter.chapters(ROOT):
         for cell in chapter.load(path).cells:
             if cell.kind == "markdown":
-                text = prose.plain(cell.source, site, path, cell.line)
+                text = prose.plain(cell.source, course, path, cell.line)
                 assert "{term}" not in text
                 assert "```{" not in text
                 assert ":::" not in text
 
 
-def test_addresses(site):
+def test_addresses(ours):
+    site = ours.site
     hub = Site(ROOT, "https://github.com/owner/Name", "main", "https://hub.edu")
     assert site.colab("labs/x/pytorch.ipynb") == (
         "https://colab.research.google.com/github/owner/Name/blob/main/labs/x/pytorch.ipynb"

@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from labkit import ladder, record, rungs, twins
 from labkit.press import chapter, prove
+from labkit.press.records import Records
 from labkit.press.source import SourceError
 from labkit.session import Session
 
@@ -643,7 +644,7 @@ OWED = [c for c in map(chapter.load, chapter.chapters(ROOT)) if c.lab.ladder is 
 
 @pytest.mark.parametrize("loaded", OWED, ids=lambda c: c.name)
 def test_every_lab_that_owes_a_proof_is_proven(loaded):
-    steps = prove.of_chapter(ROOT / "evidence", loaded.lab)
+    steps = prove.of_chapter(Records(ROOT / "evidence"), loaded.lab)
     assert [s for s in steps if not s.holds] == []
     assert len(steps) == len(rungs.RUNGS) + len(prove.more(loaded.lab))
 
@@ -659,9 +660,9 @@ def test_a_lab_without_a_ladder_is_named(tmp_path):
         del content["exact"]["ladder"]
         (folder / name).write_text(record.dumps(content))
     with pytest.raises(prove.NoLadderError, match="holds no ladder"):
-        prove.of_chapter(tmp_path, lab)
+        prove.of_chapter(Records(tmp_path), lab)
     with pytest.raises(prove.NoLadderError, match="is missing"):
-        prove.of_chapter(tmp_path, replace(lab, name="other"))
+        prove.of_chapter(Records(tmp_path), replace(lab, name="other"))
 
 
 @pytest.mark.parametrize(

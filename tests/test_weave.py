@@ -9,7 +9,7 @@ import pytest
 from conftest import BODY, FRONT, ROOT, chapter_text
 
 from labkit.press import build, chapter, run, weave
-from labkit.press.site import Site
+from labkit.press.course import Course
 from labkit.press.source import SourceError
 
 EXERCISE = """\
@@ -39,7 +39,7 @@ answer = 3
 
 def woven(course, framework="pytorch", edition="starters"):
     loaded = chapter.load(course / "chapters" / "tiny.md")
-    return weave.weave(loaded, framework, Site.read(course), edition)
+    return weave.weave(loaded, framework, Course.read(course), edition)
 
 
 def put(course, framework="pytorch"):
@@ -219,13 +219,13 @@ def test_take_brings_edits_home(course):
     path = put(course)
     edit(path, "add-pytorch", "# three\nprint(3)")
     edit(path, "one-step-2", "total = 4")
-    file, text, edited = weave.take(path, course)
+    file, text, edited = weave.take(path, Course.read(course))
     assert edited == 2
     wanted = (FRONT + BODY).replace("print(1 + 1)", "# three\nprint(3)")
     assert text == wanted.replace("total = 3\ntotal", "total = 4")
     file.write_text(text)
     put(course)  # is not refused: what stands there is what the chapter says now
-    assert weave.take(path, course)[2] == 0
+    assert weave.take(path, Course.read(course))[2] == 0
 
 
 def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
@@ -233,30 +233,30 @@ def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
     (course / "chapters" / "tiny.md").write_text(chapter_text(body))
     path = put(course)
     edit(path, "start-1", "Plain other words.")
-    assert "Plain other words." in weave.take(path, course)[1]
+    assert "Plain other words." in weave.take(path, Course.read(course))[1]
     edit(path, "start-2", "Another tensor.")
     with pytest.raises(SourceError, match=r"tiny\.md:12: cell 'start-2' uses what plain"):
-        weave.take(path, course)
+        weave.take(path, Course.read(course))
 
 
 def test_take_refuses_what_it_cannot_carry(course):
     path = put(course)
     edit(path, "setup", "import labkit")
     with pytest.raises(SourceError, match="the setup cell is made by labkit"):
-        weave.take(path, course)
+        weave.take(path, Course.read(course))
     put_again = nbformat.read(path, as_version=4)
     del put_again.cells[3]
     nbformat.write(put_again, path)
     with pytest.raises(SourceError, match="cells added, moved or removed"):
-        weave.take(path, course)
+        weave.take(path, Course.read(course))
 
 
 def test_take_keeps_what_has_changed_in_the_chapter_since(course):
     path, file = put(course), course / "chapters" / "tiny.md"
     file.write_text(file.read_text().replace("Words for both", "New words"))
-    assert weave.take(path, course)[2] == 0
+    assert weave.take(path, Course.read(course))[2] == 0
     edit(path, "one-step-2", "total = 4")
-    _, text, edited = weave.take(path, course)
+    _, text, edited = weave.take(path, Course.read(course))
     assert edited == 1
     assert "New words" in text
 
@@ -266,7 +266,7 @@ def test_an_edit_here_and_there_is_a_conflict(course):
     edit(path, "one-step-2", "total = 4")
     file.write_text(file.read_text().replace("total = 3", "total = 5"))
     with pytest.raises(SourceError, match=r"'one-step-2' was edited here and in .*pytorch\.ipynb"):
-        weave.take(path, course)
+        weave.take(path, Course.read(course))
     with pytest.raises(SourceError, match="was edited by hand"):
         put(course)
 
@@ -276,7 +276,7 @@ def test_edits_in_both_twins_come_home_one_after_the_other(course):
     edit(first, "one-step-2", "total = 4")
     edit(second, "add-tensorflow", "print(4)")
     for path in (first, second):
-        file, text, edited = weave.take(path, course)
+        file, text, edited = weave.take(path, Course.read(course))
         assert edited == 1
         file.write_text(text)
     assert "total = 4" in text
@@ -288,7 +288,7 @@ def test_edits_in_both_twins_come_home_one_after_the_other(course):
 def test_blank_lines_around_a_cell_are_no_edit(course):
     path = put(course)
     edit(path, "one-step-2", "\ntotal = 3\ntotal\n")
-    assert weave.take(path, course)[2] == 0
+    assert weave.take(path, Course.read(course))[2] == 0
     put(course)
 
 
@@ -297,7 +297,7 @@ def test_take_refuses_what_would_be_woven_otherwise(course):
         path = put(course)
         edit(path, "one-step-2" if "x = 1" in text else "one-step-1", text)
         with pytest.raises(SourceError, match=r"cannot be carried back|is never closed"):
-            weave.take(path, course)
+            weave.take(path, Course.read(course))
         path.unlink()
 
 
@@ -308,16 +308,16 @@ def test_what_is_no_notebook_of_the_course_is_named(course):
         with pytest.raises(SourceError, match=r"pytorch\.ipynb: is no"):
             put(course)
         with pytest.raises(SourceError, match=r"pytorch\.ipynb: is no"):
-            weave.take(path, course)
+            weave.take(path, Course.read(course))
     with pytest.raises(SourceError, match="is missing"):
-        weave.take(path.with_name("none.ipynb"), course)
+        weave.take(path.with_name("none.ipynb"), Course.read(course))
 
 
 def test_take_refuses_what_would_break_the_chapter(course):
     path = put(course)
     edit(path, "add-pytorch", "x = '" + "a" * 70 + "'")
     with pytest.raises(SourceError, match="76 columns"):
-        weave.take(path, course)
+        weave.take(path, Course.read(course))
 
 
 def test_a_broken_notebook_is_named(course):
@@ -351,12 +351,12 @@ def test_copies_are_the_readers(course, tmp_path):
 
 
 def test_the_courses_notebooks_are_what_its_chapters_say():
-    site = Site.read(ROOT)
+    course = Course.read(ROOT)
     for path in chapter.chapters(ROOT):
         loaded = chapter.load(path)
         for framework in chapter.FRAMEWORKS:
             file = weave.notebook_path(ROOT, loaded.name, framework)
             stands = weave.read_notebook(file)
             assert not weave.edited_cells(stands)
-            woven = weave.digests(weave.weave(loaded, framework, site))
+            woven = weave.digests(weave.weave(loaded, framework, course))
             assert weave.digests(stands) == woven, f"{file} is stale: run `labkit run`"

@@ -274,9 +274,10 @@ def take(
     """Bring edits made in a woven notebook home into its chapter."""
     from labkit.files import write_whole
     from labkit.press import weave as press
+    from labkit.press.course import Course
 
-    root = _root(notebook.resolve().parent)
-    file, text, edited = press.take(notebook, root)
+    course = Course.read(_root(notebook.resolve().parent))
+    file, text, edited = press.take(notebook, course)
     write_whole(file, text)
     shown = os.path.relpath(file)
     if edited:
@@ -312,13 +313,14 @@ def prove(
         return
     from labkit import record, twins
     from labkit.press import prove as press
+    from labkit.press.records import Records
 
     root, loaded, _ = _chosen(chapters, None)
-    evidence = record.folder() if mine else root / "evidence"
+    records = Records(record.folder() if mine else root / "evidence")
     broken = []
     owed = [chapter for chapter in loaded if chapter.lab.ladder is not None]
     for chapter in owed:
-        steps = press.of_chapter(evidence, chapter.lab)
+        steps = press.of_chapter(records, chapter.lab)
         table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
         for step in steps:
             mark = "[green]✓[/]" if step.holds else "[red]✗[/]"
@@ -343,16 +345,18 @@ def _print_verdicts(mine: bool) -> None:
     """Print one line for each claim; with `mine`, the reader's own verdict beside it."""
     from labkit import record
     from labkit.press import claims as press
+    from labkit.press.course import Course
+    from labkit.press.records import Records
 
-    evidence = _root(Path.cwd()) / "evidence"
+    course, own_records = Course.read(_root(Path.cwd())), Records(record.folder())
     if mine:
         err.print(f"your own records are read from {record.folder()}", soft_wrap=True)
-    for claim in press.load(evidence / "claims.yml"):
-        verdict = press.judge(claim, evidence)
+    for claim in course.claims.values():
+        verdict = course.verdict(claim)
         line = f"{claim.id}: {verdict.name}; {verdict.shown}"
         if mine:
             try:
-                own = press.judge(claim, record.folder())
+                own = press.judge(claim, own_records)
                 line += f" | mine: {own.name}; {own.shown}"
             except (press.ClaimError, record.RecordError) as error:
                 line += f" | mine: cannot be judged; {error}"

@@ -114,6 +114,12 @@ class Chapter:
         """The chapter's name, that of its file and of its folder of notebooks."""
         return self.lab.name
 
+    @property
+    def ladder_step(self) -> str | None:
+        """The step whose cells call ``lab.prove(…)``, None where no ladder is owed."""
+        calls = (c for c in self.cells if c.kind == "code" and _CLIMBS.search(c.source))
+        return next((c.step for c in calls if c.step and c.role is None), None)
+
     def cells_of(self, framework: str) -> list[Cell]:
         """Return the cells of one twin: its own and the shared ones."""
         return [c for c in self.cells if c.framework in (None, framework)]

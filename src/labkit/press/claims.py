@@ -14,10 +14,11 @@ from typing import Any
 
 from simpleeval import EvalWithCompoundTypes
 
-from labkit import record, twins
-from labkit.press import fields, fingerprint
+from labkit import twins
+from labkit.press import fields
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.fields import WEB, Fields
+from labkit.press.records import Records
 from labkit.press.source import SourceError, did_you_mean, read_text
 
 VERDICTS = {
@@ -128,18 +129,8 @@ def load(path: Path) -> list[Claim]:
     return claims
 
 
-def of_topics(path: Path, topics: tuple[str, ...]) -> list[Claim]:
-    """Return the claims of some topics, in the file's order."""
-    claims = load(path)
-    known = {c.topic for c in claims}
-    for topic in topics:
-        if topic not in known:
-            raise SourceError(path, None, f"no topic {topic!r}; {did_you_mean(topic, known)}")
-    return [c for c in claims if c.topic in topics]
-
-
-def judge(claim: Claim, evidence: Path) -> Verdict:
-    """Give the verdict on a claim, as far as there are records in the folder `evidence`.
+def judge(claim: Claim, records: Records) -> Verdict:
+    """Give the verdict on a claim, as far as there are records.
 
     Raises
     ------
@@ -150,24 +141,24 @@ def judge(claim: Claim, evidence: Path) -> Verdict:
         said = ", ".join(filter(None, (claim.source.title, claim.source.date or "undated")))
         return Verdict("reported", said)
     try:
-        values = _values(claim, evidence) if claim.rule else None
+        values = _values(claim, records) if claim.rule else None
     except Unmeasured as why:
         return Verdict("open", str(why))
     if claim.rule is None or values is None:
         return Verdict("open: needs hardware" if claim.needs else "open", "no record yet")
     names = {**values, "bound": BOUND}
-    names["number"] = _compute(claim, claim.rule.number, names, evidence)
+    names["number"] = _compute(claim, claim.rule.number, names, records.folder)
     try:
         shown = claim.rule.shown.format(**names)
     except Exception as error:  # an author's words with a record's values may fail in any way
         message = f"claim {claim.id!r}: {claim.rule.shown!r} cannot be filled in: {error!r}"
-        raise ClaimError(evidence, None, message) from error
+        raise ClaimError(records.folder, None, message) from error
     try:
-        given = [v for v, c in claim.rule.when.items() if _compute(claim, c, names, evidence)]
+        given = [v for v, c in claim.rule.when.items() if _compute(claim, c, names, records.folder)]
     except Undecided:
         return Verdict("undecided", shown)
     if len(given) > 1:
-        raise ClaimError(evidence, None, f"claim {claim.id!r}: {' and '.join(given)} at once")
+        raise ClaimError(records.folder, None, f"claim {claim.id!r}: {' and '.join(given)} at once")
     if not given:
         return Verdict("undecided", shown)
     reason = claim.rule.because if given[0] in REASONED else ""
@@ -240,27 +231,30 @@ def _rule(given: Fields) -> Rule:
     return Rule(found, number, shown, conditions, given.text("because", ""))
 
 
-def record_of(field: str, evidence: Path) -> Path:
-    """Return the record that a rule's field stands in."""
-    machine, _, place = field.rpartition("/")
+def reads(claim: Claim, records: Records) -> list[Path]:
+    """Return the records that a claim's rule reads, whether or not they are there yet."""
+    read = claim.rule.reads.values() if claim.rule else ()
+    return list(dict.fromkeys(_record_of(field, records) for field in read))
+
+
+def _record_of(field: str, records: Records) -> Path:
+    device, _, place = field.rpartition("/")
     chapter, framework = place.split(".")[:2]
-    if not machine:
-        return record.find(evidence, chapter, framework)
-    return evidence / machine / f"{chapter}.{framework}.json"
+    return records.path(chapter, framework, device)
 
 
-def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
+def _values(claim: Claim, records: Records) -> dict[str, Any] | None:
     """Read a rule's fields; None while a record is not there yet."""
     assert claim.rule is not None
     values = {}
     for name, field in claim.rule.reads.items():
         keys = field.rpartition("/")[2].split(".")[2:]
-        path = record_of(field, evidence)
-        if not path.is_file():
+        path = _record_of(field, records)
+        value: Any = records.read(path)
+        if value is None:
             return None
-        value: Any = record.read(path)
         if keys[0] == "measured":
-            _demand_timings(value, evidence)
+            _demand_timings(value, records)
         for key in keys:
             if not isinstance(value, dict) or key not in value:
                 raise ClaimError(
@@ -271,18 +265,11 @@ def _values(claim: Claim, evidence: Path) -> dict[str, Any] | None:
     return values
 
 
-def _demand_timings(content: Mapping[str, Any], evidence: Path) -> None:
-    """Raise where a record holds no timings, or those of code that has changed since.
-
-    Only the course's own records have their chapters beside them, and are held against these.
-    """
+def _demand_timings(content: dict[str, Any], records: Records) -> None:
+    """Raise where a record holds no timings, or those of code that has changed since."""
     if not content["measured"]:
         raise Unmeasured("not measured yet; `labkit run --measure`")
-    file = evidence.parent / "chapters" / f"{content['chapter']}.md"
-    if not file.is_file():
-        return
-    now = fingerprint.of_chapter_timings(file, content["framework"])
-    if content["machine"]["measured"].get("code") != now:
+    if not records.timed_now(content):
         raise Unmeasured("measured before the code changed; `labkit run --measure`")
 
 
@@ -301,7 +288,7 @@ def _faster(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
     return first["median"] + first["spread"] / 2 < second["median"] - second["spread"] / 2
 
 
-def _compute(claim: Claim, expression: str, names: Mapping[str, Any], evidence: Path) -> Any:
+def _compute(claim: Claim, expression: str, names: Mapping[str, Any], folder: Path) -> Any:
     functions = {
         "abs": abs,
         "len": len,
@@ -318,4 +305,4 @@ def _compute(claim: Claim, expression: str, names: Mapping[str, Any], evidence: 
         raise
     except Exception as error:  # an author's expression may fail in any way
         message = f"claim {claim.id!r}: {expression!r} cannot be computed: {error}"
-        raise ClaimError(evidence, None, message) from error
+        raise ClaimError(folder, None, message) from error

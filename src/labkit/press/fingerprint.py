@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import record
-from labkit.press import chapter as chapters
+from labkit.press.chapter import Chapter
 
 HOME = Path(record.__file__).parent
 """The learner's wing."""
@@ -58,22 +58,14 @@ def of_timings(cells: Iterable[tuple[str, Sequence[str]]]) -> str | None:
     return _digest([_tree(node) for node in nodes], [_module(f) for f in files])
 
 
-def of_chapter_timings(file: Path, framework: str) -> str | None:
-    """Return `of_timings` for one twin of a chapter's file.
-
-    Raises
-    ------
-    SourceError
-        When the chapter cannot be read.
-    """
-    return _of_chapter_timings(file, framework, file.stat().st_mtime_ns)
-
-
-@cache
-def _of_chapter_timings(file: Path, framework: str, _: int) -> str | None:
-    cells = chapters.load(file).cells_of(framework)
+def of_chapter_timings(chapter: Chapter, framework: str) -> str | None:
+    """Return `of_timings` for one twin of a chapter."""
     # As in the notebook, which holds no solutions.
-    kept = [c for c in cells if c.kind == "code" and c.role not in ("solution", "wrong")]
+    kept = [
+        c
+        for c in chapter.cells_of(framework)
+        if c.kind == "code" and c.role not in ("solution", "wrong")
+    ]
     return of_timings((c.source, c.tags) for c in kept)
 
 

@@ -5,18 +5,20 @@ term, cite and math. Anything else is an error with file and line.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from labkit.press import claims
-from labkit.press.fields import WEB
-from labkit.press.site import Site
+from labkit.press import fields
+from labkit.press.course import Course
+from labkit.press.fields import WEB, Fields
 from labkit.press.source import SourceError, did_you_mean
 
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "caution", "seealso", "admonition")
 DIRECTIVES = (*ADMONITIONS, "figure", "image", "math", "claim", "twin-differences")
+CURVES = 4
+"""How many curves one figure of differences shows: two colours, two kinds of line."""
 PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 _TITLES = {"seealso": "See also"}
 ROLES = ("doc", "ref", "term", "cite", "math")
@@ -42,7 +44,7 @@ class _Span(NamedTuple):
     body: str
 
 
-def plain(source: str, site: Site, path: Path, line: int) -> str:
+def plain(source: str, course: Course, path: Path, line: int) -> str:
     """Turn one cell of MyST prose into plain Markdown.
 
     Parameters
@@ -65,7 +67,7 @@ def plain(source: str, site: Site, path: Path, line: int) -> str:
 
     def flush() -> None:
         if paragraph:
-            out.append(_inline("\n".join(paragraph), site, path, line + began))
+            out.append(_inline("\n".join(paragraph), course, path, line + began))
             paragraph.clear()
 
     number = 0
@@ -84,7 +86,7 @@ def plain(source: str, site: Site, path: Path, line: int) -> str:
                 raise SourceError(path, line + number, message)
             else:
                 body = lines[number + 1 : end]
-                out.append(_directive(fence, body, site, path, line + number))
+                out.append(_directive(fence, body, course, path, line + number))
             number = end
         elif _LABEL.match(text) or text.startswith("%"):
             flush()  # a target of the book's, a comment: nothing for the notebook
@@ -106,7 +108,7 @@ def _closing(lines: list[str], begin: int, fence: str) -> int | None:
     return next((n for n in range(begin + 1, len(lines)) if pattern.match(lines[n])), None)
 
 
-def _directive(fence: re.Match[str], body: list[str], site: Site, path: Path, line: int) -> str:
+def _directive(fence: re.Match[str], body: list[str], course: Course, path: Path, line: int) -> str:
     name, argument = fence["name"] or "", fence["rest"].strip()
     if name not in DIRECTIVES:
         hint = did_you_mean(name, DIRECTIVES)
@@ -117,37 +119,62 @@ def _directive(fence: re.Match[str], body: list[str], site: Site, path: Path, li
         options[option["key"]] = option["value"]
         body, skipped = body[1:], skipped + 1
     if name == "claim":
-        return _claim(argument, site, path, line)
+        return _claim(argument, course, path, line)
     if name == "twin-differences":
+        series(body, path, line + 1 + skipped)
         # Drawn from both twins' records, which one notebook does not have.
-        return (
-            f"> [Here the book shows both twins in one figure]({site.page(f'chapters/{argument}')})"
-        )
+        page = course.site.page(f"chapters/{argument}")
+        return f"> [Here the book shows both twins in one figure]({page})"
     if name == "math":
         return "\n".join(["$$", argument, *body, "$$"]).replace("\n\n", "\n")
     first = line + 1 + skipped
     if name in ADMONITIONS[:-1] and argument:
         # The words behind the name of such a directive belong to its body.
         body, first = [argument, *body], line
-    inner = plain("\n".join(body), site, path, first)
+    inner = plain("\n".join(body), course, path, first)
     if name in ("figure", "image"):
         if not options.get("alt"):
             raise SourceError(path, line, f"{{{name}}} has no text alternative: add `:alt: …`")
-        return f"![{options['alt']}]({_picture(argument, site, path, line)})\n\n{inner}".strip()
+        return f"![{options['alt']}]({_picture(argument, course, path, line)})\n\n{inner}".strip()
     title = argument if name == "admonition" else _TITLES.get(name, name.capitalize())
-    title = _inline(title, site, path, line)
+    title = _inline(title, course, path, line)
     quoted = "\n".join(f"> {text}".rstrip() for text in inner.splitlines())
     return f"> **{title}**\n>\n{quoted}"
 
 
-def _claim(name: str, site: Site, path: Path, line: int) -> str:
+def _claim(name: str, course: Course, path: Path, line: int) -> str:
     """Return a claim without its verdict, which is computed from both twins' records."""
-    put = {c.id: c for c in claims.load(site.root / "evidence" / "claims.yml")}
-    if name not in put:
-        raise SourceError(path, line, f"no claim {name!r}; {did_you_mean(name, put)}")
-    claim, board = put[name], site.page("chapters/scoreboard", f"claim-{name}")
+    if name not in course.claims:
+        hint = did_you_mean(name, course.claims)
+        raise SourceError(path, line, f"no claim {name!r}; {hint}")
+    claim, board = course.claims[name], course.site.page("chapters/scoreboard", f"claim-{name}")
     says, title = escaped(claim.says), escaped(claim.source.title)
     return f"> **Claim:** {says} ({title}) [The verdict]({board})"
+
+
+def series(body: Sequence[str], path: Path, line: int) -> dict[str, str]:
+    """Return what ``{twin-differences}`` draws: words for each curve, and its field in the records.
+
+    Parameters
+    ----------
+    body
+        The directive's lines, ``words: field``.
+    path, line
+        Where they begin, for errors.
+
+    Raises
+    ------
+    SourceError
+        When they are anything else, or more curves than can be told apart.
+    """
+    if not any(text.strip() for text in body):
+        message = "{twin-differences} draws nothing: name its curves in lines `words: field`"
+        raise SourceError(path, line, message)
+    parsed = fields.parse("\n".join(body), path, "{twin-differences}", line)
+    given = Fields(parsed, path, "{twin-differences}", line)
+    if len(given.content) > CURVES:
+        raise given.error(f"names {len(given.content)} curves; {CURVES} can be told apart")
+    return {words: given.text(words) for words in given}
 
 
 def escaped(text: str) -> str:
@@ -155,10 +182,10 @@ def escaped(text: str) -> str:
     return re.sub(r"([\[\]<\\])", r"\\\1", text)
 
 
-def _picture(target: str, site: Site, path: Path, line: int) -> str:
+def _picture(target: str, course: Course, path: Path, line: int) -> str:
     if WEB.fullmatch(target):
         return target
-    folder = (site.root / "chapters").resolve()
+    folder = (course.root / "chapters").resolve()
     try:
         file = (folder / target).resolve()
         there = file.is_file()
@@ -171,16 +198,16 @@ def _picture(target: str, site: Site, path: Path, line: int) -> str:
     if not there or file.suffix.lower() not in PICTURES:
         message = f"there is no picture {target!r} beside the chapter ({', '.join(PICTURES)})"
         raise SourceError(path, line, message)
-    return site.raw(f"chapters/{quote(file.relative_to(folder).as_posix())}")
+    return course.site.raw(f"chapters/{quote(file.relative_to(folder).as_posix())}")
 
 
-def _inline(text: str, site: Site, path: Path, line: int) -> str:
+def _inline(text: str, course: Course, path: Path, line: int) -> str:
     spans = list(_spans(text))
     _check_links(text, spans, path, line)
     out, done = [], 0
     for span in spans:
         if span.name is not None:
-            out += [text[done : span.start], _role(span, text, site, path, line)]
+            out += [text[done : span.start], _role(span, text, course, path, line)]
             done = span.end
     return "".join([*out, text[done:]])
 
@@ -240,7 +267,7 @@ def _fail(message: str, text: str, place: int, path: Path, line: int) -> SourceE
     return SourceError(path, line + text.count("\n", 0, place), message)
 
 
-def _role(span: _Span, text: str, site: Site, path: Path, line: int) -> str:
+def _role(span: _Span, text: str, course: Course, path: Path, line: int) -> str:
     def error(message: str) -> SourceError:
         return _fail(message, text, span.start, path, line)
 
@@ -251,7 +278,7 @@ def _role(span: _Span, text: str, site: Site, path: Path, line: int) -> str:
         return f"${body}$"
     kind = name.split(":")[0]
     if kind == "cite":
-        found = [_lookup(site, kind, key.strip(), error) for key in body.split(",")]
+        found = [_lookup(course, kind, key.strip(), error) for key in body.split(",")]
         cited = "; ".join(f"[{text}]({url})" for text, url in found)
         return cited if name == "cite:t" else f"({cited})"
     # `words <target>`, or the target alone.
@@ -263,16 +290,16 @@ def _role(span: _Span, text: str, site: Site, path: Path, line: int) -> str:
         target = target.lstrip("/") if target.startswith("/") else f"chapters/{target}"
     if kind == "term":
         target = target.lower()
-    found_text, url = _lookup(site, kind, target, error)
+    found_text, url = _lookup(course, kind, target, error)
     if kind == "term" and not explicit:
         found_text = body
     return f"[{explicit or found_text}]({url})"
 
 
 def _lookup(
-    site: Site, kind: str, name: str, error: Callable[[str], SourceError]
+    course: Course, kind: str, name: str, error: Callable[[str], SourceError]
 ) -> tuple[str, str]:
     try:
-        return site.lookup(kind, name)
+        return course.site.lookup(kind, name)
     except KeyError as missing:
         raise error(str(missing.args[0])) from missing

@@ -1,17 +1,16 @@
 """Are the twins of a chapter equal? Its two records, held against each other."""
 
-from pathlib import Path
-
 from labkit import record, rungs
 from labkit.press.chapter import FRAMEWORKS, Lab
+from labkit.press.records import Records
 
 
 class NoLadderError(record.RecordError):
     """A record without what a ladder needs."""
 
 
-def of_chapter(evidence: Path, lab: Lab) -> list[rungs.Step]:
-    """Climb the ladder of one chapter's records: the committed ones, or a reader's own.
+def of_chapter(records: Records, lab: Lab) -> list[rungs.Step]:
+    """Climb the ladder of one chapter's records: the course's, or a reader's own.
 
     After the course's own rungs come those that the chapter's front matter asks for: what must
     have taken effect in training, and what else must be equal.
@@ -23,17 +22,17 @@ def of_chapter(evidence: Path, lab: Lab) -> list[rungs.Step]:
     """
     exact = []
     for framework in FRAMEWORKS:
-        path = record.find(evidence, lab.name, framework)
-        if not path.is_file():
+        path = records.path(lab.name, framework)
+        content = records.read(path)
+        if content is None:
             raise NoLadderError(
                 f"{path} is missing: run the notebook {lab.name}/{framework}, which writes it"
             )
-        content = record.read(path)["exact"]
-        if "ladder" not in content:
+        if "ladder" not in content["exact"]:
             raise NoLadderError(
                 f"{path} holds no ladder: the lab calls lab.prove(…), then `labkit run {lab.name}`"
             )
-        exact.append(content)
+        exact.append(content["exact"])
     return rungs.compare(exact[0], exact[1], more(lab))
 
 

@@ -21,7 +21,7 @@ from labkit.errors import LabkitError
 from labkit.files import WriteError, write_together, write_whole
 from labkit.press import fingerprint, kernels
 from labkit.press.chapter import FRAMEWORKS, Chapter
-from labkit.press.site import Site
+from labkit.press.course import Course
 from labkit.press.weave import SETUP, notebook_path, read_notebook, refuse_edited, weave
 
 CELL_SECONDS = 300
@@ -78,12 +78,12 @@ def plan(root: Path, chapters: Sequence[Chapter], frameworks: Sequence[str]) -> 
     SourceError
         When a notebook that stands there was edited by hand, or a chapter's prose is at fault.
     """
-    site = Site.read(root)
+    course = Course.read(root)
     jobs = []
     for chapter in chapters:
         for framework in frameworks:
             path = notebook_path(root, chapter.name, framework)
-            new, old = weave(chapter, framework, site), read_notebook(path)
+            new, old = weave(chapter, framework, course), read_notebook(path)
             refuse_edited(old, new, path)
             code = _code(new)
             stamps = {"ran": fingerprint.of_code(code), **_results(new, root / "evidence")}

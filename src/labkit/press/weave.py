@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 
 from labkit.press import claims, prose
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, parse
+from labkit.press.course import Course
 from labkit.press.site import Site
 from labkit.press.source import SourceError, read_text
 
@@ -27,7 +28,7 @@ def notebook_path(root: Path, chapter: str, framework: str) -> Path:
 
 
 def weave(
-    chapter: Chapter, framework: str, site: Site, edition: Edition = "starters"
+    chapter: Chapter, framework: str, course: Course, edition: Edition = "starters"
 ) -> NotebookNode:
     """Make the notebook of one framework, without outputs.
 
@@ -41,11 +42,12 @@ def weave(
         if cell.kind == "code":
             cells.append(_code(cell))
             continue
-        text = prose.plain(cell.source, site, chapter.path, cell.line)
+        text = prose.plain(cell.source, course, chapter.path, cell.line)
         if text:
             cells.append(nbformat.v4.new_markdown_cell(text, id=cell.id))
-    cells[0].source = _head(chapter, framework, site)
-    cells.insert(1, nbformat.v4.new_code_cell(setup_source(chapter, framework, site), id=SETUP))
+    cells[0].source = _head(chapter, framework, course)
+    setup = setup_source(chapter, framework, course.site)
+    cells.insert(1, nbformat.v4.new_code_cell(setup, id=SETUP))
     notebook = nbformat.v4.new_notebook(
         cells=cells,
         metadata={
@@ -217,7 +219,7 @@ def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> No
         )
 
 
-def take(path: Path, root: Path) -> tuple[Path, str, int]:
+def take(path: Path, course: Course) -> tuple[Path, str, int]:
     """Read a notebook's edited cells into its chapter.
 
     Only cells that are not as they were woven count: what has changed in the chapter since stays.
@@ -237,12 +239,12 @@ def take(path: Path, root: Path) -> tuple[Path, str, int]:
     if notebook is None:
         raise SourceError(path, None, "is missing")
     info = notebook.metadata.labkit
-    file = root / "chapters" / f"{info.chapter}.md"
+    file = course.root / "chapters" / f"{info.chapter}.md"
     if not file.is_file():
         raise SourceError(file, None, f"is missing, the chapter of {path}")
     text = read_text(file)
-    chapter, site = parse(text, file), Site.read(root)
-    now = {c.id: c for c in weave(chapter, info.framework, site, info.edition).cells}
+    chapter = parse(text, file)
+    now = {c.id: c for c in weave(chapter, info.framework, course, info.edition).cells}
     woven = dict(info.woven)
     if list(digests(notebook)) != list(woven):
         raise SourceError(
@@ -260,7 +262,7 @@ def take(path: Path, root: Path) -> tuple[Path, str, int]:
         lines[begin : begin + len(home.source.splitlines())] = _text(cell).splitlines()
     result = "\n".join(lines) + "\n"
     if edited:
-        again = {c.id: c for c in weave(parse(result, file), info.framework, site).cells}
+        again = {c.id: c for c in weave(parse(result, file), info.framework, course).cells}
         for cell in edited:
             if again.keys() != now.keys() or _text(again[cell.id]) != _text(cell):
                 raise SourceError(
@@ -333,8 +335,9 @@ def _code(cell: Cell) -> NotebookNode:
     return nbformat.v4.new_code_cell(cell.source, id=cell.id, metadata=metadata)
 
 
-def _head(chapter: Chapter, framework: str, site: Site) -> str:
+def _head(chapter: Chapter, framework: str, course: Course) -> str:
     """Return the notebook's first cell: title, badge, where the book is, and the claims."""
+    site = course.site
     other = next(f for f in FRAMEWORKS if f != framework)
     page = f"chapters/{chapter.name}"
     own, twin = (f"labs/{chapter.name}/{f}.ipynb" for f in (framework, other))
@@ -348,7 +351,7 @@ def _head(chapter: Chapter, framework: str, site: Site) -> str:
 *In {FRAMEWORKS[framework]}. {lab.read} minutes to read, {lab.run} to run; {lab.difficulty}.
 Its twin does the same work in [{FRAMEWORKS[other]}]({site.colab(twin)});
 [the book]({address}) shows both side by side.*"""
-    put = claims.of_topics(site.root / "evidence" / "claims.yml", lab.claims)
+    put = course.claims_on(lab.claims)
     if put:
         rows = "\n".join(f"- {prose.escaped(c.says)} ({_said_by(c.source)})" for c in put)
         head += f"\n\n**Put to the test:**\n\n{rows}"

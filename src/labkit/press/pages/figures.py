@@ -8,10 +8,12 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from labkit import twins
 from labkit.plot import COLORS
 from labkit.press.chapter import FRAMEWORKS
+from labkit.press.pages.html import render
 
 _INK = "#010203"
 """Stands for the page's own colour of text, so that a figure is readable by day and by night."""
@@ -39,13 +41,8 @@ def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
         f"{'lie on each other' if gap.largest < 1e-6 else 'part'}."
     )
     svg = _svg(figure, alt)
-    last = len(first)
-    return f"""\
-<figure class="twin-curves">{svg}
-<figcaption>One network, trained twice. Loss of step {last}:
-<span class="twin-pytorch">PyTorch <code>{_twelve(first[-1])}</code></span>,
-<span class="twin-tensorflow">TensorFlow <code>{_twelve(second[-1])}</code></span>.
-Largest difference in {last} steps: <code>{gap.largest:.1e}</code>.</figcaption></figure>"""
+    last = zip(FRAMEWORKS.items(), (_twelve(first[-1]), _twelve(second[-1])), strict=True)
+    return render("curves", svg=Markup(svg), steps=len(first), last=list(last), gap=gap.largest)
 
 
 def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
@@ -54,7 +51,7 @@ def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]
     Parameters
     ----------
     pairs
-        Name of a precision to the losses of the two twins.
+        Words for each curve to the losses of the two twins.
     """
     gaps = {n: np.abs(np.subtract(*pair)) for n, pair in pairs.items()}
     # Twins that agree to the last bit have no place on a logarithmic axis.
@@ -72,9 +69,7 @@ def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]
         for n, g in gaps.items()
     )
     alt = f"The absolute difference of the twins' losses over {len(gap)} steps. {ends}."
-    return f"""\
-<figure class="twin-curves">{_svg(figure, alt)}
-<figcaption>How far the twins are apart at the most. {escape(ends)}.</figcaption></figure>"""
+    return render("differences", svg=Markup(_svg(figure, alt)), ends=ends)
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+"""The page around the cards: the theme's settings, mathematics, scripts, and the notebooks."""
+
+import re
+import shutil
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from labkit.press.pages.html import TEMPLATES
+
+STATIC = TEMPLATES.with_name("static")
+logger = logging.getLogger(__name__)
+
+
+def configure(app: Sphinx, config: Any) -> None:
+    """Set what follows from the layout, so that `_config.yml` holds what a publisher decides."""
+    root = str(app.srcdir)
+    config.nb_custom_formats = {".md": ["labkit.press.pages.reader.read", {"root": root}]}
+    config.html_theme_options |= {
+        "article_header_end": ["framework-switch", "article-header-buttons"],
+        "navbar_persistent": [],
+        "search_bar_text": "Search",
+    }
+    config.html_context.setdefault("default_mode", "auto")
+    config.templates_path.append(str(TEMPLATES))
+    config.html_static_path.append(str(STATIC))
+    config.html_math_renderer = "mathml"
+
+
+def lighten(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
+    """Take out of a page the scripts that it has no use for."""
+    useless = ("thebe", "mathjax", "require")
+    context["script_files"] = [
+        s for s in context["script_files"] if not any(u in str(s).lower() for u in useless)
+    ]
+
+
+def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
+    """Put the twins beside the pages, for downloading under their own addresses."""
+    if error or app.builder.format != "html":
+        return
+    for file in Path(app.srcdir, "labs").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" in file.parts:
+            continue
+        target = Path(app.outdir, file.relative_to(app.srcdir))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
+    """Take a script of 1.4 MB out of every page: the theme's icons come as a font, too."""
+    if error or app.builder.format != "html":
+        return
+    script = re.compile(r"<script[^>]*fontawesome\.js[^>]*></script>\s*")
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if "fontawesome.js" in text:
+            page.write_text(script.sub("", text), encoding="utf-8")
+
+
+def _mathml(node: nodes.Element, *, block: bool) -> str:
+    """Return a formula as MathML; what docutils cannot say is a warning, which fails the build."""
+    try:
+        return str(tex2mathml(node.astext(), as_block=block))
+    except MathError as error:
+        logger.warning("math %r: %s", node.astext(), error, location=node)
+        return f"<code>{escape(node.astext())}</code>"
+
+
+def inline_math(translator: Any, node: nodes.math) -> None:
+    """Write a formula in a line."""
+    translator.body.append(_mathml(node, block=False))
+    raise nodes.SkipNode
+
+
+def block_math(translator: Any, node: nodes.math_block) -> None:
+    """Write a formula in a line of its own."""
+    formula = _mathml(node, block=True)
+    translator.body.append(f'<div class="math notranslate">{formula}</div>')
+    raise nodes.SkipNode
