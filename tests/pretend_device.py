@@ -7,7 +7,9 @@ without ``.cpu()``, lengths on the device, and the like.
 
 Limits: Linux, and the release of PyTorch named below, since it reaches into private parts of that
 release; anywhere else, importing it raises ImportError. Not pretended are a GPU's arithmetic, its
-memory and streams, cuDNN beyond one rule, several GPUs, and `torch.compile`, which runs eagerly.
+memory and streams, cuDNN beyond one rule, and several GPUs. A capture has guards of its own for
+these tensors. Captured by AOTAutograd, a function runs eagerly, and so do loops and branches that
+are made for captures.
 `torch.cuda.get_device_properties` raises.
 """
 
@@ -64,6 +66,14 @@ class DeviceTensor(torch.Tensor):
         )
         self.inner = inner
         return self
+
+    # By these two, `torch.compile` captures a tensor on the device as it does any other.
+    def __tensor_flatten__(self):
+        return ["inner"], None
+
+    @staticmethod
+    def __tensor_unflatten__(inner, *_):
+        return DeviceTensor(inner["inner"])
 
     @classmethod
     def __torch_dispatch__(cls, op, types, args=(), kwargs=None):
@@ -190,9 +200,9 @@ def mixed(op, tensor):
 def recurrent(op, *args):
     """Run a recurrent layer whole, on the CPU: CUDA's kernels for its parts are not here."""
     for t in tensors(args):
-        if t.is_floating_point() and not ours(t):
+        if t.is_floating_point() and t.device.type == "cpu":
             mixed(op, t)
-    inside = tree_map(lambda x: x.cpu() if ours(x) else x, args)
+    inside = tree_map(lambda x: x.cpu() if torch.is_tensor(x) else x, args)
     result = tree_map(lambda x: x.to("cuda"), op(*inside))
     flags = [a for a in args if isinstance(a, bool)]  # biases, training, …; a cell has none
     if flags and not flags[1] and result[0].requires_grad:
@@ -243,6 +253,26 @@ def restore(storage, location):
 def rebuild(storage, *place):
     made = rebuild_tensor(storage, *place)
     return DeviceTensor(made) if hasattr(storage._untyped_storage, "pretend") else made
+
+
+# --- captures ----------------------------------------------------------------------------------
+
+compiled = torch.compile
+
+
+def capture(model=None, **options):
+    """Compile; but AOTAutograd cannot take loops over these tensors, and leaves all as it is."""
+    return model if options.get("backend") == "aot_eager" else compiled(model, **options)
+
+
+def while_loop(condition, body, carried):
+    while condition(*carried):
+        carried = body(*carried)
+    return carried
+
+
+def cond(question, yes, no, operands):
+    return (yes if question else no)(*operands)
 
 
 # --- PyTorch is told ---------------------------------------------------------------------------
@@ -300,6 +330,7 @@ def replace():
     torch.Tensor.data = property(get_data.__get__, set_data)
     torch._utils._rebuild_tensor = rebuild
     torch.Generator = Generator
+    torch.compile, torch.while_loop, torch.cond = capture, while_loop, cond
     torch.backends.cudnn.is_acceptable = lambda tensor: False
     torch.accelerator.current_accelerator = lambda check_available=False: torch.device("cuda")
     answers = {
@@ -307,9 +338,11 @@ def replace():
         "device_count": 1,
         "current_device": 0,
         "get_device_name": "pretended",
+        "get_device_capability": (7, 0),
         "get_rng_state": torch.zeros(16, dtype=torch.uint8),
         # These say nothing.
         "_lazy_init": None,
+        "set_device": None,
         "synchronize": None,
         "manual_seed": None,
         "manual_seed_all": None,

@@ -54,6 +54,25 @@ def test_processes_of_a_lab_without_a_gpu_see_none():
     assert done.stdout.endswith("\n-1\n")
 
 
+def test_tensorflow_leaves_memory_of_a_card_to_others_in_every_process_of_a_lab():
+    code = (
+        "import os, labkit\n"
+        "labkit.start('x', 'pytorch')\n"
+        "print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])"
+    )
+    assert run(code, LABKIT_DEVICE="cpu").stdout.endswith("\ntrue\n")
+
+
+def test_convolutions_in_float32_keep_their_digits():
+    code = (
+        "import labkit\n"
+        "labkit.start('x', 'pytorch')\n"
+        "import torch\n"
+        "print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)"
+    )
+    assert run(code, LABKIT_DEVICE="cpu").stdout.endswith("\nFalse False\n")
+
+
 def test_start_seeds_and_limits_threads():
     code = (
         "import labkit, numpy as np\n"

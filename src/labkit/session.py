@@ -161,6 +161,9 @@ def start(chapter: str, framework: str) -> Session:
         _demand(package)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # PyTorch's profiler
+    # TensorFlow takes all of a card's memory otherwise, and starves every process beside it: the
+    # other twin, the processes that a lab starts, PyTorch in the same notebook.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     random.seed(SEED)
     np.random.seed(SEED)
     with _quiet():
@@ -210,9 +213,6 @@ def _start_tensorflow() -> tuple[str, int | None]:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
-    for card in tf.config.get_visible_devices("GPU"):
-        # TensorFlow takes all of a card's memory otherwise, and starves every process beside it.
-        tf.config.experimental.set_memory_growth(card, True)
     import keras
 
     if keras.backend.backend() != "tensorflow":
