@@ -66,11 +66,12 @@ def of_chapter_timings(file: Path, framework: str) -> str | None:
     SourceError
         When the chapter cannot be read.
     """
-    return _of_chapter_timings(file, framework, file.stat().st_mtime_ns)
+    stamps = tuple(part.stat().st_mtime_ns for part in chapters.files(file))
+    return _of_chapter_timings(file, framework, stamps)
 
 
 @cache
-def _of_chapter_timings(file: Path, framework: str, _: int) -> str | None:
+def _of_chapter_timings(file: Path, framework: str, _: tuple[int, ...]) -> str | None:
     cells = chapters.load(file).cells_of(framework)
     # As in the notebook, which holds no solutions.
     kept = [c for c in cells if c.kind == "code" and c.role not in ("solution", "wrong")]

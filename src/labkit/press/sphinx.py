@@ -109,8 +109,8 @@ def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, Notebook
         if cell.kind != "code" or cell.role in ("solution", "wrong"):
             continue
         if cell.id not in ran or ran[cell.id].source != cell.source:
-            raise SourceError(
-                chapter.path, cell.line, f"{path} is stale: `labkit run` brings it up to date"
+            raise chapter.text.error(
+                cell.line, f"{path} is stale: `labkit run` brings it up to date"
             )
         if ran[cell.id].execution_count is None:
             raise SourceError(path, None, f"cell {cell.id!r} has never run: `labkit run` runs it")
@@ -273,6 +273,8 @@ class TwinBar(Directive):
         file = root / "chapters" / f"{self.arguments[0]}.md"
         chapter, site = load(file), Site.read(root)
         lab = chapter.lab
+        for part in chapter.text.paths:
+            self.env.note_dependency(str(part))
         rows = []
         for framework, title in FRAMEWORKS.items():
             path = notebook_path(root, chapter.name, framework)
