@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -360,3 +361,77 @@ def test_not_utf8(tmp_path):
     path.write_bytes((FRONT + "# Größe\n").encode("latin-1"))
     with pytest.raises(SourceError, match=r"tiny.md:6: is not UTF-8 \(byte \d+\)"):
         chapter.load(path)
+
+
+ANSWERS = """\
+```{code-cell}
+:tags: [exercise]
+answer = None
+```
+```{code-cell}
+:tags: [check]
+assert answer
+```
+```{code-cell}
+:tags: [solution, pytorch]
+:step: ask-solution
+answer = one + two + two
+```
+```{code-cell}
+:tags: [solution, tensorflow]
+answer = 1 + 2
+```
+"""
+PAIR = """\
+```{code-cell}
+:tags: [wrong, pytorch]
+:but: {"one": "two", "answer =": "answer = 1 +"}
+```
+```{code-cell}
+:tags: [wrong, tensorflow]
+answer = 4
+```
+"""
+
+
+def test_a_wrong_answer_is_an_edit_of_its_twins_solution():
+    cells = parse("# T\n\n" + ANSWERS + PAIR + PAIR).cells
+    wrong = [c for c in cells if c.role == "wrong"]
+    assert [c.id for c in wrong] == [
+        "ask-wrong-1-pytorch",
+        "ask-wrong-1-tensorflow",
+        "ask-wrong-2-pytorch",
+        "ask-wrong-2-tensorflow",
+    ]
+    # What one puts in, another does not take out again.
+    assert [c.source for c in wrong[:2]] == ["answer = 1 + two + two + two", "answer = 4"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"one"', '"three"', "'three' stands there 0 times; `:but:` replaces"),
+        ('"one"', '"two"', "'two' changes nothing"),
+        ('"one"', '" + two"', "' + two' stands there 2 times"),
+        ('"one"', '""', "'' changes nothing"),
+        ('"one": "two"', '"one": "one"', "'one' changes nothing"),
+        ('"one": "two"', '"= one": "="', "overlaps with another old text"),
+        ('"one": "two", "answer =": "answer = 1 +"', "", "'' changes nothing"),
+        ('"one": "two"', '"one": 2', 'but must be a map of texts, {"old": "new"}'),
+        ('{"one": "two", "answer =": "answer = 1 +"}', "[one]", "but must be a map"),
+        ('"one": "two"', '"one": "two", "one": "three"', "key 'one' stands twice"),
+        ('1 +"}\n', '1 +"}\nanswer = 3\n', "`:but:` and code in one cell"),
+        ("[wrong, pytorch]", "[wrong]", "each twin has its own solution"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_is_named(old, new, words):
+    assert old in PAIR
+    said = error("# T\n\n" + ANSWERS + PAIR.replace(old, new))
+    line = 8 + ANSWERS.count("\n") + 2  # the option's own
+    assert re.match(rf"chapters/tiny\.md:({line}|{line - 2}|{line - 1}): ", said), said
+    assert words in said
+
+
+def test_an_edit_is_for_wrong_answers():
+    said = error('# T\n\n```{code-cell}\n:but: {"1": "2"}\n1\n```\n')
+    assert "`:but:` is for a cell tagged `wrong`" in said

@@ -22,7 +22,7 @@ FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 ROLES = ("exercise", "solution", "check", "wrong")
 TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "differs", "measured", "hide-input"}
 DIFFICULTIES = ("beginner", "intermediate", "advanced")
-OPTIONS = {"tags", "step", "mystnb"}
+OPTIONS = {"tags", "step", "mystnb", "but"}
 EXERCISES = ".exercises.md"
 """How the name of a file ends that holds a chapter's exercises and what follows them."""
 HEADING = "## Exercises"
@@ -31,7 +31,7 @@ RESERVED = ("setup", "title")
 """Ids of cells that the weaver makes."""
 WIDTH = 64
 """Columns of code that two columns of the book show without scrolling."""
-_KINDS: dict[str, type] = {"tags": list, "step": str, "mystnb": dict}
+_KINDS: dict[str, type] = {"tags": list, "step": str, "mystnb": dict, "but": dict}
 _KIND_WORDS: dict[type, str] = {
     list: "a list of words, [like, this]",
     str: "a word",
@@ -89,6 +89,8 @@ class Cell:
     id: str = ""
     """Stable: made of the step's name, or of the section's title and a count."""
     step: str | None = None
+    but: dict[str, str] | None = None
+    """What a wrong answer has in the place of a piece of the solution."""
 
     @property
     def framework(self) -> str | None:
@@ -211,18 +213,21 @@ def _parse(whole: Text) -> Chapter:
     cells = []
     numbered = text.splitlines()
     for source, begin in zip(notebook.cells, notebook.metadata["source_map"], strict=True):
-        line = _first_line(numbered, begin, source.source)
+        but = "but" in source.metadata
+        line = begin + 1 if but else _first_line(numbered, begin, source.source)
         own = dict(source.metadata)
         for key, value in own.items():
             _check_kind(key, value, _KINDS.get(key, object), path, line)
         tags = tuple(own.pop("tags", ()))
         step = own.pop("step", None)
-        cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step))
+        edit = own.pop("but", None)
+        cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step, but=edit))
     title = _split_title(cells, path)
     _check_tags(cells, path)
     _check_headings(cells, whole)
-    _check_steps(cells, whole)
     _check_exercises(cells, path)
+    _write_wrong_answers(cells, path)
+    _check_steps(cells, whole)
     _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
     _name(cells)
     return Chapter(path, title, lab, cells, metadata, whole)
@@ -303,6 +308,8 @@ def _check_kind(name: str, value: Any, kind: type[Any], path: Path, line: int) -
     if not isinstance(value, kind) or not listed:
         words = _KIND_WORDS.get(kind, "given")
         raise SourceError(path, line, f"{name} must be {words}, not {reprlib.repr(value)}")
+    if name == "but" and not all(isinstance(v, str) for pair in value.items() for v in pair):
+        raise SourceError(path, line, 'but must be a map of texts, {"old": "new"}')
     if name == "mystnb" and not isinstance(value.get("image", {}), dict):
         raise SourceError(path, line, "mystnb: image must be a map, {image: {alt: …}}")
 
@@ -551,6 +558,51 @@ def _check_exercises(cells: list[Cell], path: Path) -> None:
         last = cell
     if not complete and last:
         raise _incomplete(last, path)
+
+
+def _write_wrong_answers(cells: list[Cell], path: Path) -> None:
+    """Give wrong answers the code that they say as an edit of the solution, and names."""
+    exercise: list[Cell] = []
+    for cell in (c for c in cells if c.kind == "code"):
+        if cell.role != "wrong":
+            if cell.but is not None:
+                raise SourceError(path, cell.line, "`:but:` is for a cell tagged `wrong`")
+            exercise = [] if cell.role in (None, "exercise") else exercise
+            exercise.append(cell)
+            continue
+        exercise.append(cell)
+        solutions = [c for c in exercise if c.role == "solution"]
+        if cell.but is not None:
+            _edit_solution(cell, solutions, path)
+        name = solutions[0].step
+        if cell.step is None and cell.framework != "tensorflow" and name:
+            number = sum(c.role == "wrong" and c.framework != "tensorflow" for c in exercise)
+            cell.step = f"{name.removesuffix('-solution')}-wrong-{number}"
+
+
+def _edit_solution(wrong: Cell, solutions: list[Cell], path: Path) -> None:
+    """Make a wrong answer of its twin's solution, with each old text replaced."""
+    if wrong.source.strip():
+        raise SourceError(path, wrong.line, "`:but:` and code in one cell; take one of them out")
+    own = [s for s in solutions if s.framework in (None, wrong.framework)]
+    if not own:
+        message = "each twin has its own solution; write this as a PyTorch and a TensorFlow cell"
+        raise SourceError(path, wrong.line, message)
+    source, places = own[0].source, []
+    for old, new in (wrong.but or {"": ""}).items():
+        count = source.count(old) if old else 0
+        if count != 1 or old == new:
+            fault = "changes nothing" if not old or old == new else f"stands there {count} times"
+            message = f"{old!r} {fault}; `:but:` replaces what the solution holds once"
+            raise SourceError(path, wrong.line, message)
+        places.append((source.index(old), old, new))
+    # From the end, so that no text is sought in what another has put there.
+    end = len(source)
+    for begin, old, new in sorted(places, reverse=True):
+        if begin + len(old) > end:
+            raise SourceError(path, wrong.line, f"{old!r} overlaps with another old text")
+        source, end = source[:begin] + new + source[begin + len(old) :], begin
+    wrong.source = source
 
 
 def _incomplete(cell: Cell, path: Path) -> SourceError:
