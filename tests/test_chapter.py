@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -301,8 +302,136 @@ def test_headings_are_not_sought_in_code():
     assert [t for _, _, t in chapter.headings(text)] == ["A", "B"]
 
 
+def parted(tmp_path, rest, body="# T\n\nWords.\n"):
+    """Load a chapter with its exercises in a file of their own."""
+    path = tmp_path / "chapters" / "tiny.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(chapter_text(body))
+    chapter.exercises(path).write_text(rest)
+    return chapter.load(path)
+
+
+def test_exercises_stand_in_a_file_of_their_own(tmp_path):
+    found = parted(tmp_path, "## Exercises\n\nAsk.\n\n```{code-cell}\n1\n```\n")
+    assert [c.id for c in found.cells] == ["title", "exercises-1", "exercises-2"]
+    file = chapter.exercises(found.path)
+    assert found.text.place(found.cells[-1].line) == (file, 6)
+    assert found.text.place(found.cells[0].line) == (found.path, 6)
+    assert chapter.files(found.path) == [found.path, file]
+    assert chapter.chapters(tmp_path) == [found.path]
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("Words.\n", "1: begin the exercises with the line '## Exercises'"),
+        ("", "1: begin the exercises with the line '## Exercises'"),
+        ("## Exercises\n\n# Mine\n", "3: a second title, 'Mine'"),
+        ("## Exercises\n\n```{code-cell}\n1\n", "3: the cell is never closed"),
+        ("## Exercises\n\n```{code-cell}\n:step: 1\n```\n", "4: step must be a word"),
+        ("## Exercises\n\n```{code-cell}\n:tags: [x]\n1\n```\n", "5: unknown tag 'x'"),
+        ("## Exercises\n\n```{code-cell}\n:tags: [check]\n1\n```\n", "5: a cell tagged 'check'"),
+        ("## Exercises\n\n## One\n\n## One\n", "5: duplicate heading 'One', first in line 3;"),
+    ],
+)
+def test_a_fault_in_exercises_is_named_with_their_file(tmp_path, rest, words):
+    with pytest.raises(SourceError) as caught:
+        parted(tmp_path, rest)
+    assert str(caught.value).startswith(f"{tmp_path}/chapters/tiny.exercises.md:{words}")
+
+
+def test_what_stands_in_both_files_is_named_with_both(tmp_path):
+    with pytest.raises(SourceError) as caught:
+        parted(tmp_path, "## Exercises\n\n## Here\n", "# T\n\nx\n\n## Here\n\n")
+    file = tmp_path / "chapters" / "tiny.md"
+    assert str(caught.value) == (
+        f"{chapter.exercises(file)}:3: duplicate heading 'Here', first in {file}:10; rename one"
+    )
+
+
+def test_exercises_without_their_chapter_are_not_passed_over(tmp_path):
+    path = parted(tmp_path, "## Exercises\n").path
+    path.unlink()
+    with pytest.raises(SourceError, match=r"tiny\.exercises\.md: exercises without a chapter: the"):
+        chapter.chapters(tmp_path)
+
+
 def test_not_utf8(tmp_path):
     path = tmp_path / "tiny.md"
     path.write_bytes((FRONT + "# Größe\n").encode("latin-1"))
     with pytest.raises(SourceError, match=r"tiny.md:6: is not UTF-8 \(byte \d+\)"):
         chapter.load(path)
+
+
+ANSWERS = """\
+```{code-cell}
+:tags: [exercise]
+answer = None
+```
+```{code-cell}
+:tags: [check]
+assert answer
+```
+```{code-cell}
+:tags: [solution, pytorch]
+:step: ask-solution
+answer = one + two + two
+```
+```{code-cell}
+:tags: [solution, tensorflow]
+answer = 1 + 2
+```
+"""
+PAIR = """\
+```{code-cell}
+:tags: [wrong, pytorch]
+:but: {"one": "two", "answer =": "answer = 1 +"}
+```
+```{code-cell}
+:tags: [wrong, tensorflow]
+answer = 4
+```
+"""
+
+
+def test_a_wrong_answer_is_an_edit_of_its_twins_solution():
+    cells = parse("# T\n\n" + ANSWERS + PAIR + PAIR).cells
+    wrong = [c for c in cells if c.role == "wrong"]
+    assert [c.id for c in wrong] == [
+        "ask-wrong-1-pytorch",
+        "ask-wrong-1-tensorflow",
+        "ask-wrong-2-pytorch",
+        "ask-wrong-2-tensorflow",
+    ]
+    # What one puts in, another does not take out again.
+    assert [c.source for c in wrong[:2]] == ["answer = 1 + two + two + two", "answer = 4"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"one"', '"three"', "'three' stands there 0 times; `:but:` replaces"),
+        ('"one"', '"two"', "'two' changes nothing"),
+        ('"one"', '" + two"', "' + two' stands there 2 times"),
+        ('"one"', '""', "'' changes nothing"),
+        ('"one": "two"', '"one": "one"', "'one' changes nothing"),
+        ('"one": "two"', '"= one": "="', "overlaps with another old text"),
+        ('"one": "two", "answer =": "answer = 1 +"', "", "'' changes nothing"),
+        ('"one": "two"', '"one": 2', 'but must be a map of texts, {"old": "new"}'),
+        ('{"one": "two", "answer =": "answer = 1 +"}', "[one]", "but must be a map"),
+        ('"one": "two"', '"one": "two", "one": "three"', "key 'one' stands twice"),
+        ('1 +"}\n', '1 +"}\nanswer = 3\n', "`:but:` and code in one cell"),
+        ("[wrong, pytorch]", "[wrong]", "each twin has its own solution"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_is_named(old, new, words):
+    assert old in PAIR
+    said = error("# T\n\n" + ANSWERS + PAIR.replace(old, new))
+    line = 8 + ANSWERS.count("\n") + 2  # the option's own
+    assert re.match(rf"chapters/tiny\.md:({line}|{line - 2}|{line - 1}): ", said), said
+    assert words in said
+
+
+def test_an_edit_is_for_wrong_answers():
+    said = error('# T\n\n```{code-cell}\n:but: {"1": "2"}\n1\n```\n')
+    assert "`:but:` is for a cell tagged `wrong`" in said

@@ -219,13 +219,14 @@ def test_take_brings_edits_home(course):
     path = put(course)
     edit(path, "add-pytorch", "# three\nprint(3)")
     edit(path, "one-step-2", "total = 4")
-    file, text, edited = weave.take(path, Course.read(course))
+    texts, edited = weave.take(path, Course.read(course))
     assert edited == 2
+    ((file, text),) = texts.items()
     wanted = (FRONT + BODY).replace("print(1 + 1)", "# three\nprint(3)")
     assert text == wanted.replace("total = 3\ntotal", "total = 4")
     file.write_text(text)
     put(course)  # is not refused: what stands there is what the chapter says now
-    assert weave.take(path, Course.read(course))[2] == 0
+    assert weave.take(path, Course.read(course)) == ({}, 0)
 
 
 def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
@@ -233,7 +234,10 @@ def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
     (course / "chapters" / "tiny.md").write_text(chapter_text(body))
     path = put(course)
     edit(path, "start-1", "Plain other words.")
-    assert "Plain other words." in weave.take(path, Course.read(course))[1]
+    assert (
+        "Plain other words."
+        in weave.take(path, Course.read(course))[0][course / "chapters" / "tiny.md"]
+    )
     edit(path, "start-2", "Another tensor.")
     with pytest.raises(SourceError, match=r"tiny\.md:12: cell 'start-2' uses what plain"):
         weave.take(path, Course.read(course))
@@ -254,11 +258,11 @@ def test_take_refuses_what_it_cannot_carry(course):
 def test_take_keeps_what_has_changed_in_the_chapter_since(course):
     path, file = put(course), course / "chapters" / "tiny.md"
     file.write_text(file.read_text().replace("Words for both", "New words"))
-    assert weave.take(path, Course.read(course))[2] == 0
+    assert weave.take(path, Course.read(course)) == ({}, 0)
     edit(path, "one-step-2", "total = 4")
-    _, text, edited = weave.take(path, Course.read(course))
+    texts, edited = weave.take(path, Course.read(course))
     assert edited == 1
-    assert "New words" in text
+    assert "New words" in texts[file]
 
 
 def test_an_edit_here_and_there_is_a_conflict(course):
@@ -276,8 +280,9 @@ def test_edits_in_both_twins_come_home_one_after_the_other(course):
     edit(first, "one-step-2", "total = 4")
     edit(second, "add-tensorflow", "print(4)")
     for path in (first, second):
-        file, text, edited = weave.take(path, Course.read(course))
+        texts, edited = weave.take(path, Course.read(course))
         assert edited == 1
+        ((file, text),) = texts.items()
         file.write_text(text)
     assert "total = 4" in text
     assert "print(4)" in text
@@ -288,8 +293,66 @@ def test_edits_in_both_twins_come_home_one_after_the_other(course):
 def test_blank_lines_around_a_cell_are_no_edit(course):
     path = put(course)
     edit(path, "one-step-2", "\ntotal = 3\ntotal\n")
-    assert weave.take(path, Course.read(course))[2] == 0
+    assert weave.take(path, Course.read(course)) == ({}, 0)
     put(course)
+
+
+@pytest.fixture
+def parted(course):
+    """A course whose chapter has its exercises in a file of their own."""
+    body, rest = BODY + "\nWords before.\n", EXERCISE.replace("# T\n", "## Exercises\n")
+    (course / "chapters" / "tiny.md").write_text(chapter_text(body))
+    (course / "chapters" / "tiny.exercises.md").write_text(rest)
+    return course
+
+
+def test_exercises_in_a_file_of_their_own_are_woven_as_if_they_followed(parted):
+    apart = woven(parted)
+    rest = parted / "chapters" / "tiny.exercises.md"
+    file = parted / "chapters" / "tiny.md"
+    file.write_text(file.read_text() + "\n" + rest.read_text())
+    rest.unlink()
+    assert woven(parted) == apart
+
+
+def test_take_brings_each_edit_into_its_own_file(parted):
+    path, file = put(parted), parted / "chapters" / "tiny.md"
+    rest = file.with_name("tiny.exercises.md")
+    before = file.read_text(), rest.read_text()
+    edit(path, "ask", "# your answer\nanswer = None")
+    assert weave.take(path, parted) == (
+        {rest: before[1].replace("answer = None", "# your answer\nanswer = None")},
+        1,
+    )
+    # Longer than it was, so that the lines below move.
+    edit(path, "one-step-2", "total = 3\n\n\ntotal")
+    edit(path, "exercises-1", "More words\n\nbefore.\n\n## Exercises\n\nAnd words after.")
+    texts, edited = weave.take(path, parted)
+    assert edited == 3
+    assert texts[file].endswith("total = 3\n\n\ntotal\n```\n\nMore words\n\nbefore.\n")
+    assert texts[rest].startswith("## Exercises\n\nAnd words after.\n\n```{code-cell}\n:tags: [ex")
+    assert "# your answer" in texts[rest]
+    for name, text in texts.items():
+        name.write_text(text)
+    put(parted)  # is not refused
+
+
+def test_take_refuses_to_lose_the_exercises_heading(parted):
+    path = put(parted)
+    edit(path, "exercises-1", "Words before.\n\n## Questions")
+    with pytest.raises(SourceError, match=r"'## Exercises' has gone, with which tiny.exercises.md"):
+        weave.take(path, parted)
+
+
+@pytest.mark.parametrize("where", ["tiny.md", "tiny.exercises.md"])
+def test_what_markdown_cannot_say_is_named_with_its_own_file(parted, where):
+    path = parted / "chapters" / where
+    text = path.read_text()
+    old = "Words before." if where == "tiny.md" else "## Exercises\n"
+    path.write_text(text.replace(old, old + "\n\n{term}`nothing`"))
+    line = path.read_text().splitlines().index("{term}`nothing`") + 1
+    with pytest.raises(SourceError, match=rf"/{re.escape(where)}:{line}: "):
+        woven(parted)
 
 
 def test_take_refuses_what_would_be_woven_otherwise(course):

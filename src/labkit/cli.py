@@ -272,18 +272,18 @@ def take(
     notebook: Annotated[Path, typer.Argument(help="A notebook in labs/, edited in JupyterLab.")],
 ) -> None:
     """Bring edits made in a woven notebook home into its chapter."""
-    from labkit.files import write_whole
+    from labkit.files import write_together
     from labkit.press import weave as press
     from labkit.press.course import Course
 
     course = Course.read(_root(notebook.resolve().parent))
-    file, text, edited = press.take(notebook, course)
-    write_whole(file, text)
-    shown = os.path.relpath(file)
+    texts, edited = press.take(notebook, course)
+    write_together(texts)
     if edited:
+        shown = " and ".join(os.path.relpath(file) for file in texts)
         out.print(f"{edited} cells taken into {shown}; now `labkit run` weaves both twins")
     else:
-        out.print(f"no edits in {notebook}; {shown} is unchanged")
+        out.print(f"no edits in {notebook}; its chapter is unchanged")
 
 
 @command

@@ -1,4 +1,7 @@
-"""A chapter's source: front matter, prose, and cells grouped into steps and exercises."""
+"""A chapter's source: front matter, prose, and cells grouped into steps and exercises.
+
+It stands in one file, or in two: the exercises, and what follows them, in one of their own.
+"""
 
 import json
 import re
@@ -13,18 +16,22 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from labkit.press import fields
 from labkit.press.fields import Fields
-from labkit.press.source import SourceError, did_you_mean, read_text
+from labkit.press.source import SourceError, Text, did_you_mean, read_text
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
 ROLES = ("exercise", "solution", "check", "wrong")
 TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "differs", "measured", "hide-input"}
 DIFFICULTIES = ("beginner", "intermediate", "advanced")
-OPTIONS = {"tags", "step", "mystnb"}
+OPTIONS = {"tags", "step", "mystnb", "but"}
+EXERCISES = ".exercises.md"
+"""How the name of a file ends that holds a chapter's exercises and what follows them."""
+HEADING = "## Exercises"
+"""The first line of such a file."""
 RESERVED = ("setup", "title")
 """Ids of cells that the weaver makes."""
 WIDTH = 64
 """Columns of code that two columns of the book show without scrolling."""
-_KINDS: dict[str, type] = {"tags": list, "step": str, "mystnb": dict}
+_KINDS: dict[str, type] = {"tags": list, "step": str, "mystnb": dict, "but": dict}
 _KIND_WORDS: dict[type, str] = {
     list: "a list of words, [like, this]",
     str: "a word",
@@ -77,11 +84,13 @@ class Cell:
     source: str
     tags: tuple[str, ...]
     line: int
-    """Where it begins in the chapter's file."""
+    """Where it begins in the chapter's text, which knows the file: `Text.place`."""
     metadata: dict[str, Any]
     id: str = ""
     """Stable: made of the step's name, or of the section's title and a count."""
     step: str | None = None
+    but: dict[str, str] | None = None
+    """What a wrong answer has in the place of a piece of the solution."""
 
     @property
     def framework(self) -> str | None:
@@ -108,6 +117,7 @@ class Chapter:
     lab: Lab
     cells: list[Cell]
     metadata: dict[str, Any]
+    text: Text
 
     @property
     def name(self) -> str:
@@ -134,24 +144,72 @@ def is_chapter(text: str) -> bool:
 
 
 def chapters(root: Path) -> list[Path]:
-    """Return the files of all chapters below `root`, sorted by name."""
-    files = sorted((root / "chapters").glob("*.md"))
-    return [f for f in files if is_chapter(f.read_text(encoding="utf-8", errors="replace"))]
-
-
-def load(path: Path) -> Chapter:
-    """Read a chapter's file and check it; see `parse`."""
-    return parse(read_text(path), path)
-
-
-def parse(text: str, path: Path) -> Chapter:
-    """Read a chapter and check everything that can be checked without running it.
+    """Return the files of all chapters below `root`, sorted by name; not those of exercises.
 
     Raises
     ------
     SourceError
-        For the first thing that is wrong, with its line.
+        When there are exercises without their chapter: they would be passed over in silence.
     """
+    files = sorted((root / "chapters").glob("*.md"))
+    found = [
+        f
+        for f in files
+        if not f.name.endswith(EXERCISES)
+        and is_chapter(f.read_text(encoding="utf-8", errors="replace"))
+    ]
+    for file in files:
+        if file.name.endswith(EXERCISES) and file not in map(exercises, found):
+            name = file.name.removesuffix(EXERCISES) + ".md"
+            raise SourceError(file, None, f"exercises without a chapter: there is no {name}")
+    return found
+
+
+def exercises(path: Path) -> Path:
+    """Return where the exercises of a chapter's file stand, if not in the file itself."""
+    return path.with_name(path.stem + EXERCISES)
+
+
+def files(path: Path) -> list[Path]:
+    """Return the files that a chapter is read from, its own first."""
+    return [f for f in (path, exercises(path)) if f == path or f.is_file()]
+
+
+def load(path: Path) -> Chapter:
+    """Read a chapter's files and check them; see `parse`."""
+    return parse(read_text(path), path)
+
+
+def parse(text: str, path: Path, rest: str | None = None) -> Chapter:
+    """Read a chapter and check everything that can be checked without running it.
+
+    Parameters
+    ----------
+    text
+        What stands in the chapter's file.
+    path
+        That file.
+    rest
+        What stands in the file of its exercises; None for what stands there now, if there is one.
+
+    Raises
+    ------
+    SourceError
+        For the first thing that is wrong, with its file and line.
+    """
+    if rest is None:
+        rest = next(map(read_text, files(path)[1:]), None)
+    if rest is None:
+        return _parse(Text(path, text))
+    if rest.split("\n", 1)[0].rstrip() != HEADING:
+        raise SourceError(exercises(path), 1, f"begin the exercises with the line {HEADING!r}")
+    whole = Text.joined(path, text, exercises(path), rest)
+    with whole.located():
+        return _parse(whole)
+
+
+def _parse(whole: Text) -> Chapter:
+    text, path = whole.whole, whole.path
     lab, metadata = _front_matter(text, path)
     _check_syntax(text, path)
     try:
@@ -161,21 +219,24 @@ def parse(text: str, path: Path) -> Chapter:
     cells = []
     numbered = text.splitlines()
     for source, begin in zip(notebook.cells, notebook.metadata["source_map"], strict=True):
-        line = _first_line(numbered, begin, source.source)
+        but = "but" in source.metadata
+        line = begin + 1 if but else _first_line(numbered, begin, source.source)
         own = dict(source.metadata)
         for key, value in own.items():
             _check_kind(key, value, _KINDS.get(key, object), path, line)
         tags = tuple(own.pop("tags", ()))
         step = own.pop("step", None)
-        cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step))
+        edit = own.pop("but", None)
+        cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step, but=edit))
     title = _split_title(cells, path)
     _check_tags(cells, path)
-    _check_headings(cells, path)
-    _check_steps(cells, path)
+    _check_headings(cells, whole)
     _check_exercises(cells, path)
+    _write_wrong_answers(cells, path)
+    _check_steps(cells, whole)
     _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
     _name(cells)
-    return Chapter(path, title, lab, cells, metadata)
+    return Chapter(path, title, lab, cells, metadata, whole)
 
 
 def headings(source: str) -> Iterator[tuple[int, int, str]]:
@@ -253,6 +314,8 @@ def _check_kind(name: str, value: Any, kind: type[Any], path: Path, line: int) -
     if not isinstance(value, kind) or not listed:
         words = _KIND_WORDS.get(kind, "given")
         raise SourceError(path, line, f"{name} must be {words}, not {reprlib.repr(value)}")
+    if name == "but" and not all(isinstance(v, str) for pair in value.items() for v in pair):
+        raise SourceError(path, line, 'but must be a map of texts, {"old": "new"}')
     if name == "mystnb" and not isinstance(value.get("image", {}), dict):
         raise SourceError(path, line, "mystnb: image must be a map, {image: {alt: …}}")
 
@@ -371,21 +434,23 @@ def _split_title(cells: list[Cell], path: Path) -> str:
     return found[1].strip()
 
 
-def _check_headings(cells: list[Cell], path: Path) -> None:
+def _check_headings(cells: list[Cell], text: Text) -> None:
     """Deep links are made of headings and labels: none may stand twice."""
     seen: dict[str, int] = {}
     for cell in (c for c in cells if c.kind == "markdown"):
         for offset, _, title in headings(cell.source):
-            _once(f"heading {title!r}", title.casefold(), cell.line + offset, seen, path)
-        for offset, text in enumerate(cell.source.splitlines()):
-            if label := re.fullmatch(r"\(([\w-]+)\)=\s*", text):
+            _once(f"heading {title!r}", title.casefold(), cell.line + offset, seen, text)
+        for offset, row in enumerate(cell.source.splitlines()):
+            if label := re.fullmatch(r"\(([\w-]+)\)=\s*", row):
                 name = f"label {label[1]!r}"
-                _once(name, f"({label[1]})", cell.line + offset, seen, path)
+                _once(name, f"({label[1]})", cell.line + offset, seen, text)
 
 
-def _once(what: str, key: str, line: int, seen: dict[str, int], path: Path) -> None:
+def _once(what: str, key: str, line: int, seen: dict[str, int], text: Text) -> None:
     if key in seen:
-        raise SourceError(path, line, f"duplicate {what}, first in line {seen[key]}; rename one")
+        path, first = text.place(seen[key])
+        where = f"line {first}" if path == text.place(line)[0] else f"{path}:{first}"
+        raise text.error(line, f"duplicate {what}, first in {where}; rename one")
     seen[key] = line
 
 
@@ -424,8 +489,9 @@ def _check_tags(cells: list[Cell], path: Path) -> None:
                 raise SourceError(path, cell.line + offset, message)
 
 
-def _check_steps(cells: list[Cell], path: Path) -> None:
+def _check_steps(cells: list[Cell], text: Text) -> None:
     """Pair each PyTorch cell with the TensorFlow cell after it, and check the steps' names."""
+    path = text.path
     seen: dict[str, int] = {}
     pending: Cell | None = None
     for cell in cells:
@@ -453,10 +519,7 @@ def _check_steps(cells: list[Cell], path: Path) -> None:
                     "neither setup nor title, and no framework at its end"
                 )
                 raise SourceError(path, cell.line, message)
-            if cell.step in seen:
-                message = f"duplicate step {cell.step!r}, first in line {seen[cell.step]}"
-                raise SourceError(path, cell.line, message)
-            seen[cell.step] = cell.line
+            _once(f"step {cell.step!r}", cell.step, cell.line, seen, text)
     if pending is not None:
         raise _unpaired(pending, path)
 
@@ -501,6 +564,51 @@ def _check_exercises(cells: list[Cell], path: Path) -> None:
         last = cell
     if not complete and last:
         raise _incomplete(last, path)
+
+
+def _write_wrong_answers(cells: list[Cell], path: Path) -> None:
+    """Give wrong answers the code that they say as an edit of the solution, and names."""
+    exercise: list[Cell] = []
+    for cell in (c for c in cells if c.kind == "code"):
+        if cell.role != "wrong":
+            if cell.but is not None:
+                raise SourceError(path, cell.line, "`:but:` is for a cell tagged `wrong`")
+            exercise = [] if cell.role in (None, "exercise") else exercise
+            exercise.append(cell)
+            continue
+        exercise.append(cell)
+        solutions = [c for c in exercise if c.role == "solution"]
+        if cell.but is not None:
+            _edit_solution(cell, solutions, path)
+        name = solutions[0].step
+        if cell.step is None and cell.framework != "tensorflow" and name:
+            number = sum(c.role == "wrong" and c.framework != "tensorflow" for c in exercise)
+            cell.step = f"{name.removesuffix('-solution')}-wrong-{number}"
+
+
+def _edit_solution(wrong: Cell, solutions: list[Cell], path: Path) -> None:
+    """Make a wrong answer of its twin's solution, with each old text replaced."""
+    if wrong.source.strip():
+        raise SourceError(path, wrong.line, "`:but:` and code in one cell; take one of them out")
+    own = [s for s in solutions if s.framework in (None, wrong.framework)]
+    if not own:
+        message = "each twin has its own solution; write this as a PyTorch and a TensorFlow cell"
+        raise SourceError(path, wrong.line, message)
+    source, places = own[0].source, []
+    for old, new in (wrong.but or {"": ""}).items():
+        count = source.count(old) if old else 0
+        if count != 1 or old == new:
+            fault = "changes nothing" if not old or old == new else f"stands there {count} times"
+            message = f"{old!r} {fault}; `:but:` replaces what the solution holds once"
+            raise SourceError(path, wrong.line, message)
+        places.append((source.index(old), old, new))
+    # From the end, so that no text is sought in what another has put there.
+    end = len(source)
+    for begin, old, new in sorted(places, reverse=True):
+        if begin + len(old) > end:
+            raise SourceError(path, wrong.line, f"{old!r} overlaps with another old text")
+        source, end = source[:begin] + new + source[begin + len(old) :], begin
+    wrong.source = source
 
 
 def _incomplete(cell: Cell, path: Path) -> SourceError:

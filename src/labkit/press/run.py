@@ -473,7 +473,7 @@ def _failure(
     framework = FRAMEWORKS[notebook.metadata.labkit.framework]
     number = [c.id for c in notebook.cells if c.cell_type == "code"].index(cell.id) + 1
     source = next((c for c in chapter.cells if c.id == cell.id), None)
-    place = f"{chapter.path}:{source.line}" if source else str(chapter.path)
+    place = chapter.text.at(source.line) if source else str(chapter.path)
     step = f"step {source.step!r}" if source and source.step else f"cell {cell.id!r}"
     what = f"{place}: {step}, {framework}, code cell {number}"
     if isinstance(error, CellExecutionError):

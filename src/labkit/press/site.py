@@ -136,7 +136,8 @@ class Site:
                         message = f"duplicate label {label[1]!r}, also in {found[label[1]][0]}.md"
                         raise SourceError(file, number + 1, message)
                     title = re.sub(r"^#+ ", "", lines[number + 1])
-                    found[label[1]] = (f"chapters/{file.stem}", title)
+                    page = file.name.partition(".")[0]  # the exercises' is their chapter's
+                    found[label[1]] = (f"chapters/{page}", title)
         return found
 
     @cached_property

@@ -9,10 +9,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from labkit.press import claims, prose
-from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, parse
+from labkit.press.chapter import FRAMEWORKS, HEADING, Cell, Chapter, load, parse
 from labkit.press.course import Course
 from labkit.press.site import Site
-from labkit.press.source import SourceError, read_text
+from labkit.press.source import SourceError, Text, read_text
 
 Edition = Literal["starters", "solutions"]
 """What stands for an exercise: its starter, or its solution."""
@@ -42,7 +42,8 @@ def weave(
         if cell.kind == "code":
             cells.append(_code(cell))
             continue
-        text = prose.plain(cell.source, course, chapter.path, cell.line)
+        with chapter.text.located():
+            text = prose.plain(cell.source, course, chapter.path, cell.line)
         if text:
             cells.append(nbformat.v4.new_markdown_cell(text, id=cell.id))
     cells[0].source = _head(chapter, framework, course)
@@ -131,9 +132,7 @@ def _name_of(check: Cell, ran: NotebookNode | None, chapter: Chapter) -> str:
     said = "".join(o.get("text", "") for o in ran.outputs) if ran else ""
     if not said.endswith(_UNTOUCHED):
         message = f"the check is to print '…{_UNTOUCHED.strip()}' where nothing was tried"
-        raise SourceError(
-            chapter.path, check.line, f"{message}, not {said!r}; mend it, then `labkit run`"
-        )
+        raise chapter.text.error(check.line, f"{message}, not {said!r}; mend it, then `labkit run`")
     return said.removesuffix(_UNTOUCHED)
 
 
@@ -219,7 +218,7 @@ def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> No
         )
 
 
-def take(path: Path, course: Course) -> tuple[Path, str, int]:
+def take(path: Path, course: Course) -> tuple[dict[Path, str], int]:
     """Read a notebook's edited cells into its chapter.
 
     Only cells that are not as they were woven count: what has changed in the chapter since stays.
@@ -227,7 +226,7 @@ def take(path: Path, course: Course) -> tuple[Path, str, int]:
     Returns
     -------
     tuple
-        The chapter's file, its new text, and how many cells were edited.
+        The chapter's files that change, with their new text, and how many cells were edited.
 
     Raises
     ------
@@ -242,8 +241,7 @@ def take(path: Path, course: Course) -> tuple[Path, str, int]:
     file = course.root / "chapters" / f"{info.chapter}.md"
     if not file.is_file():
         raise SourceError(file, None, f"is missing, the chapter of {path}")
-    text = read_text(file)
-    chapter = parse(text, file)
+    chapter = load(file)
     now = {c.id: c for c in weave(chapter, info.framework, course, info.edition).cells}
     woven = dict(info.woven)
     if list(digests(notebook)) != list(woven):
@@ -252,23 +250,38 @@ def take(path: Path, course: Course) -> tuple[Path, str, int]:
         )
     edited = [c for c in notebook.cells if c.id in edited_cells(notebook)]
     edited = [c for c in edited if c.id not in now or _text(c) != _text(now[c.id])]
-    lines = text.splitlines()
+    if not edited:
+        return {}, 0
+    lines = chapter.text.whole.splitlines()
     # From the end, so that the lines above keep their numbers.
     for cell in reversed(edited):
         home = next((c for c in chapter.cells if c.id == cell.id), None)
-        _check_take(cell, home, now, woven, path, file)
+        with chapter.text.located():
+            _check_take(cell, home, now, woven, path, file)
         assert home is not None
         begin = home.line - 1
         lines[begin : begin + len(home.source.splitlines())] = _text(cell).splitlines()
-    result = "\n".join(lines) + "\n"
-    if edited:
-        again = {c.id: c for c in weave(parse(result, file), info.framework, course).cells}
-        for cell in edited:
-            if again.keys() != now.keys() or _text(again[cell.id]) != _text(cell):
-                raise SourceError(
-                    path, None, f"cell {cell.id!r} cannot be carried back as it is; edit {file}"
-                )
-    return file, result, len(edited)
+    texts = _parted(lines, chapter.text)
+    result = parse(texts[file], file, *list(texts.values())[1:])
+    again = {c.id: c for c in weave(result, info.framework, course).cells}
+    homes = {c.id: chapter.text.place(c.line)[0] for c in chapter.cells}
+    for cell in edited:
+        if again.keys() != now.keys() or _text(again[cell.id]) != _text(cell):
+            message = f"cell {cell.id!r} cannot be carried back as it is; edit {homes[cell.id]}"
+            raise SourceError(path, None, message)
+    return {f: text for f, text in texts.items() if text != read_text(f)}, len(edited)
+
+
+def _parted(lines: list[str], text: Text) -> dict[Path, str]:
+    """Return the lines of a chapter, edited, as the texts of its files."""
+    if text.second is None:
+        return {text.path: "\n".join(lines) + "\n"}
+    if HEADING not in lines:
+        message = f"the line {HEADING!r} has gone, with which {text.second.name} begins"
+        raise SourceError(text.path, None, message)
+    joint = lines.index(HEADING)
+    first, second = "\n".join(lines[:joint]), "\n".join(lines[joint:])
+    return {text.path: first.rstrip("\n") + "\n", text.second: second + "\n"}
 
 
 def _check_take(

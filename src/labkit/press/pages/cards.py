@@ -59,8 +59,9 @@ class TwinBar(Card):
 
     def make(self) -> list[nodes.Node]:
         """Return the bar and the list of claims."""
-        lab = self.course.chapter(self.arguments[0]).lab
-        self.depends_on(self.course.root / "_config.yml", self.course.claims_file)
+        chapter = self.course.chapter(self.arguments[0])
+        lab, config = chapter.lab, self.course.root / "_config.yml"
+        self.depends_on(config, self.course.claims_file, *chapter.text.paths)
         rows = [self._row(framework, title) for framework, title in FRAMEWORKS.items()]
         return [_raw(render("bar", twins=rows, lab=lab)), *self._claims(lab.claims)]
 

@@ -89,8 +89,8 @@ def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, Notebook
         if cell.kind != "code" or cell.role in ("solution", "wrong"):
             continue
         if cell.id not in ran or ran[cell.id].source != cell.source:
-            raise SourceError(
-                chapter.path, cell.line, f"{path} is stale: `labkit run` brings it up to date"
+            raise chapter.text.error(
+                cell.line, f"{path} is stale: `labkit run` brings it up to date"
             )
         if ran[cell.id].execution_count is None:
             raise SourceError(path, None, f"cell {cell.id!r} has never run: `labkit run` runs it")
