@@ -320,14 +320,14 @@ def test_take_brings_each_edit_into_its_own_file(parted):
     rest = file.with_name("tiny.exercises.md")
     before = file.read_text(), rest.read_text()
     edit(path, "ask", "# your answer\nanswer = None")
-    assert weave.take(path, parted) == (
+    assert weave.take(path, Course.read(parted)) == (
         {rest: before[1].replace("answer = None", "# your answer\nanswer = None")},
         1,
     )
     # Longer than it was, so that the lines below move.
     edit(path, "one-step-2", "total = 3\n\n\ntotal")
     edit(path, "exercises-1", "More words\n\nbefore.\n\n## Exercises\n\nAnd words after.")
-    texts, edited = weave.take(path, parted)
+    texts, edited = weave.take(path, Course.read(parted))
     assert edited == 3
     assert texts[file].endswith("total = 3\n\n\ntotal\n```\n\nMore words\n\nbefore.\n")
     assert texts[rest].startswith("## Exercises\n\nAnd words after.\n\n```{code-cell}\n:tags: [ex")
@@ -341,7 +341,7 @@ def test_take_refuses_to_lose_the_exercises_heading(parted):
     path = put(parted)
     edit(path, "exercises-1", "Words before.\n\n## Questions")
     with pytest.raises(SourceError, match=r"'## Exercises' has gone, with which tiny.exercises.md"):
-        weave.take(path, parted)
+        weave.take(path, Course.read(parted))
 
 
 @pytest.mark.parametrize("where", ["tiny.md", "tiny.exercises.md"])
