@@ -23,7 +23,7 @@ def plain(text, course):
     return prose.plain(text, course, PATH, 10)
 
 
-def test_what_is_markdown_already_stays(site):
+def test_what_is_markdown_already_stays(ours):
     text = "# Title\n\n- one\n- *two*, `{term}` and $x^2$\n\n```python\nx = {1: `2`}\n```\n\n| a |"
     assert plain(text, ours) == text
 
