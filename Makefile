@@ -42,6 +42,7 @@ static: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/labkit check
 	$(BIN)/labkit prove
 
 unit: .venv/test

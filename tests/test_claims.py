@@ -223,6 +223,8 @@ def test_a_spread_that_covers_the_bound_leaves_it_undecided(evidence):
         for framework in ("pytorch", "tensorflow"):
             record.write("lab", framework, measured={"took": Measurement(2.5, spread, 5, "s")})
         assert judge(evidence, timed).name == name
+    inside = timed.replace("number: a['median']", "number: above(a, 2)")
+    assert judge(evidence, inside).name == "undecided"
 
 
 @pytest.mark.parametrize(

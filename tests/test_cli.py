@@ -23,7 +23,9 @@ def labkit(*args, cwd=None, **environment):
     )
 
 
-@pytest.mark.parametrize("command", ["doctor", "weave", "run", "prove", "take", "book", "copies"])
+@pytest.mark.parametrize(
+    "command", ["doctor", "weave", "check", "run", "prove", "take", "book", "copies"]
+)
 def test_help_teaches(command):
     done = runner.invoke(cli.app, [command, "--help"])
     assert done.exit_code == 0
@@ -33,6 +35,7 @@ def test_help_teaches(command):
         "run": "written when it has run to its end",
         "prove": "Exit code 1 when one breaks",
         "take": "edited in JupyterLab",
+        "check": "without running",
         "book": "Build the book's pages",
         "copies": "copies with edits are never",
     }
@@ -110,6 +113,22 @@ def test_take(course):
     assert "1 cells taken into chapters/tiny.md" in done.stdout
     assert "print(3)" in (course / "chapters" / "tiny.md").read_text()
     assert labkit("weave", cwd=course).returncode == 0
+
+
+def test_check_names_what_is_wrong_with_file_and_line(course):
+    done = labkit("check", cwd=course)
+    assert (done.returncode, done.stdout) == (0, "1 chapters, nothing wrong\n"), done.stderr
+    path = course / "chapters" / "tiny.md"
+    path.write_text(path.read_text().replace("print(2)", "%time 1\nprint(two)\nlab.name"))
+    rest = "## Exercises\n\n```{code-cell}\nif total:\n    nothing\n```\n"
+    (course / "chapters" / "tiny.exercises.md").write_text(rest)
+    done = labkit("check", "tiny", cwd=course)
+    assert done.returncode == 1
+    assert [line.removeprefix(f"error: {course}/") for line in done.stderr.splitlines()] == [
+        "chapters/tiny.exercises.md:5: Undefined name `nothing`",
+        "chapters/tiny.md:20: Undefined name `two`, in the TensorFlow twin",
+    ]
+    assert not (course / "labs").exists()
 
 
 @pytest.mark.parametrize(
@@ -198,3 +217,8 @@ def test_a_folder_that_cannot_be_made_is_one_message(course):
     assert done.returncode == 1
     assert "_build: File exists" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_courses_chapters_are_linted():
+    done = labkit("check", cwd=ROOT)
+    assert done.returncode == 0, done.stderr

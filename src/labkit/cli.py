@@ -229,6 +229,28 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
 
 
 @command
+def check(chapters: Chapters = None) -> None:
+    """Read, weave and lint chapters without running or writing anything, in about a second."""
+    from labkit.press import lint, weave
+    from labkit.press.site import Site
+
+    root, loaded, frameworks = _chosen(chapters, None)
+    site = Site.read(root)
+    faults = []
+    for chapter in loaded:
+        for name in frameworks:
+            weave.weave(chapter, name, site)
+        faults += lint.lint(chapter) if lint.available() else []
+    for fault in faults:
+        err.print("[red]error:[/] ", end="")
+        err.print(fault, markup=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    linted = "" if lint.available() else "; not linted, for ruff is missing: `pip install ruff`"
+    out.print(f"{len(loaded)} chapters, nothing wrong{linted}", soft_wrap=True)
+
+
+@command
 def run(
     chapters: Chapters = None,
     framework: Framework = None,

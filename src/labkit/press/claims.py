@@ -147,7 +147,10 @@ def judge(claim: Claim, records: Records) -> Verdict:
     if claim.rule is None or values is None:
         return Verdict("open: needs hardware" if claim.needs else "open", "no record yet")
     names = {**values, "bound": BOUND}
-    names["number"] = _compute(claim, claim.rule.number, names, records.folder)
+    try:
+        names["number"] = _compute(claim, claim.rule.number, names, records.folder)
+    except Undecided:
+        return Verdict("undecided", "the spread of the measurements covers the bound")
     try:
         shown = claim.rule.shown.format(**names)
     except Exception as error:  # an author's words with a record's values may fail in any way
