@@ -232,14 +232,14 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
 def check(chapters: Chapters = None) -> None:
     """Read, weave and lint chapters without running or writing anything, in about a second."""
     from labkit.press import lint, weave
-    from labkit.press.site import Site
+    from labkit.press.course import Course
 
     root, loaded, frameworks = _chosen(chapters, None)
-    site = Site.read(root)
+    course = Course.read(root)
     faults = []
     for chapter in loaded:
         for name in frameworks:
-            weave.weave(chapter, name, site)
+            weave.weave(chapter, name, course)
         faults += lint.lint(chapter) if lint.available() else []
     for fault in faults:
         err.print("[red]error:[/] ", end="")
