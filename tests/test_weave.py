@@ -145,7 +145,7 @@ def test_another_set_up_cell_keeps_the_outputs(course):
     notebook.cells[-1].execution_count = 3
     notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="kept")]
     (job,) = run.plan(course, [chapter.load(course / "chapters" / "tiny.md")], ["pytorch"])
-    ran = {**job.stamps, "put_out": run._digest(notebook), "machine": {}}
+    ran = {**job.stamps, "put_out": run._digest(notebook), "measured": None, "machine": {}}
     notebook.metadata.labkit.update(ran)
     nbformat.write(notebook, path)
     config = course / "_config.yml"
