@@ -635,6 +635,12 @@ def rebuild(source):
     ("file", "old", "new", "page"),
     [
         ("chapters/first-network.md", "A handwritten 4", "A handwritten 7", "first-network"),
+        (
+            "chapters/first-network.exercises.md",
+            "a place for your",
+            "room for your",
+            "first-network",
+        ),
         ("evidence/cpu/first-network.pytorch.json", "0.0547", "0.0549", "index"),
         ("evidence/claims.yml", "Writing a training loop is", "Writing loops is", "first-network"),
         ("labs/first-network/pytorch.ipynb", "352 of 357", "351 of 357", "first-network"),

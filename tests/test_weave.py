@@ -37,9 +37,9 @@ answer = 3
 """
 
 
-def woven(course, framework="pytorch", edition="starters"):
+def woven(course, framework="pytorch"):
     loaded = chapter.load(course / "chapters" / "tiny.md")
-    return weave.weave(loaded, framework, Course.read(course), edition)
+    return weave.weave(loaded, framework, Course.read(course))
 
 
 def put(course, framework="pytorch"):
@@ -172,16 +172,10 @@ def test_the_address_is_one_setting(course):
     assert "https://me.github.io/mine/chapters/tiny.html?framework=pytorch" in text
 
 
-def test_editions(course):
+def test_a_notebook_holds_no_answers(course):
     (course / "chapters" / "tiny.md").write_text(chapter_text(EXERCISE))
-
-    def code(edition):
-        cells = woven(course, edition=edition).cells
-        return [c.source for c in cells if c.cell_type == "code"][1:]
-
-    check = "assert answer == 2"
-    assert code("starters") == ["answer = None", check]
-    assert code("solutions") == ["answer = 2", check]
+    code = [c.source for c in woven(course).cells if c.cell_type == "code"]
+    assert code[1:] == ["answer = None", "assert answer == 2"]
 
 
 def test_tags_become_those_of_other_tools(course):

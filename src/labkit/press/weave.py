@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -13,9 +13,6 @@ from labkit.press.chapter import FRAMEWORKS, HEADING, Cell, Chapter, load, parse
 from labkit.press.course import Course
 from labkit.press.site import Site
 from labkit.press.source import SourceError, Text, read_text
-
-Edition = Literal["starters", "solutions"]
-"""What stands for an exercise: its starter, or its solution."""
 
 SETUP = "setup"
 """Id of the cell that prepares the notebook; it stands in no chapter."""
@@ -27,10 +24,8 @@ def notebook_path(root: Path, chapter: str, framework: str) -> Path:
     return root / "labs" / chapter / f"{framework}.ipynb"
 
 
-def weave(
-    chapter: Chapter, framework: str, course: Course, edition: Edition = "starters"
-) -> NotebookNode:
-    """Make the notebook of one framework, without outputs.
+def weave(chapter: Chapter, framework: str, course: Course) -> NotebookNode:
+    """Make the notebook of one framework, without outputs and without answers.
 
     Raises
     ------
@@ -38,7 +33,9 @@ def weave(
         When the chapter's prose holds what plain Markdown cannot say.
     """
     cells = []
-    for cell in _edition(chapter.cells_of(framework), edition):
+    for cell in chapter.cells_of(framework):
+        if cell.role in ("solution", "wrong"):
+            continue
         if cell.kind == "code":
             cells.append(_code(cell))
             continue
@@ -54,7 +51,7 @@ def weave(
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
             "language_info": {"name": "python"},
-            "labkit": {"chapter": chapter.name, "framework": framework, "edition": edition},
+            "labkit": {"chapter": chapter.name, "framework": framework},
         },
     )
     # Pairs, for JSON does not keep the order of keys.
@@ -242,7 +239,7 @@ def take(path: Path, course: Course) -> tuple[dict[Path, str], int]:
     if not file.is_file():
         raise SourceError(file, None, f"is missing, the chapter of {path}")
     chapter = load(file)
-    now = {c.id: c for c in weave(chapter, info.framework, course, info.edition).cells}
+    now = {c.id: c for c in weave(chapter, info.framework, course).cells}
     woven = dict(info.woven)
     if list(digests(notebook)) != list(woven):
         raise SourceError(
@@ -307,20 +304,6 @@ def _check_take(
         raise SourceError(
             file, home.line, f"cell {cell.id!r} uses what plain Markdown cannot say; edit it here"
         )
-
-
-def _edition(cells: list[Cell], edition: Edition) -> list[Cell]:
-    if edition == "starters":
-        return [c for c in cells if c.role not in ("solution", "wrong")]
-    out: list[Cell] = []
-    for cell in cells:
-        if cell.role is None:
-            out.append(cell)
-        elif cell.role == "exercise":
-            parts = _parts(cells, cell)
-            for answer in parts["solution"]:
-                out += [answer, *parts["check"]]
-    return out
 
 
 def _parts(cells: list[Cell], starter: Cell) -> dict[str, list[Cell]]:
