@@ -17,6 +17,7 @@ from conftest import FRONT, ROOT, chapter_text
 from labkit import record
 from labkit.files import WriteError
 from labkit.press import chapter, claims, fingerprint, run
+from labkit.press.course import Course
 
 SLOW_BODY = "# T\n\n```{code-cell}\nimport time\ntime.sleep(60)\n```\n"
 
@@ -479,7 +480,7 @@ def test_a_timing_does_not_outlive_its_code(course):
     (claim,) = claims.load(course / "timed.yml")
 
     def verdict():
-        return claims.judge(claim, course / "evidence")
+        return Course.read(course).verdict(claim)
 
     write(course, SLEEPS % ("0.01", 1))
     go(course, measure=True)

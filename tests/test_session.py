@@ -153,7 +153,7 @@ def test_an_old_framework_is_refused_and_a_newer_one_noted(monkeypatch, capsys):
     monkeypatch.setattr(session, "installed", lambda package: "99.0")
     session._demand("torch")
     assert "here is 99.0" in capsys.readouterr().err
-    monkeypatch.setattr(session, "installed", lambda package: "2.9.1")
+    monkeypatch.setattr(session, "installed", lambda package: "2.11.0")
     session._demand("torch")
     assert "note: this lab was made with torch" in capsys.readouterr().err
     monkeypatch.setattr(session, "installed", lambda package: "2.13.0+cpu")
