@@ -18,7 +18,7 @@ FRONT = """\
 ---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
 kernelspec: {name: python3, display_name: Python 3}
-lab: {name: tiny, read: 1, run: 1, difficulty: beginner, claims: [first-network], \
+lab: {name: tiny, budget: tiny, difficulty: beginner, claims: [first-network], \
 ladder: "it trains nothing"}
 ---
 """

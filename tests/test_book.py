@@ -20,7 +20,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from labkit.press import chapter
+from labkit.press import budget, chapter
 from labkit.press.course import Course
 
 BROWSER = next(
@@ -563,16 +563,16 @@ def test_the_ladder_shows_what_is_proven(book, path):
 
 @pytest.mark.parametrize("path", chapter.chapters(ROOT), ids=lambda p: p.stem)
 def test_the_bar_says_what_the_chapter_and_its_notebooks_say(book, path):
-    text, lab = (book / "chapters" / f"{path.stem}.html").read_text(), chapter.load(path).lab
-    assert f"{lab.read} min to read · {lab.run} min to run · {lab.difficulty}" in text
+    text, loaded = (book / "chapters" / f"{path.stem}.html").read_text(), chapter.load(path)
+    assert f"{budget.minutes(loaded)} min to read · {loaded.lab.difficulty}" in text
     for framework, title in chapter.FRAMEWORKS.items():
         (row,) = re.findall(rf'<div class="twin-bar-item twin-{framework}">.*?</div>', text, re.S)
         assert f"<strong>{title}</strong>" in row
         links = re.findall(r'href="([^"]+)"', row)
         assert len(links) == 4
-        assert all(f"{lab.name}/{framework}.ipynb" in unquote(unquote(link)) for link in links)
+        assert all(f"{loaded.name}/{framework}.ipynb" in unquote(unquote(link)) for link in links)
         assert row.count(f", {title}") == 4
-        notebook = nbformat.read(ROOT / "labs" / lab.name / f"{framework}.ipynb", as_version=4)
+        notebook = nbformat.read(ROOT / "labs" / loaded.name / f"{framework}.ipynb", as_version=4)
         versions = notebook.metadata.labkit.machine["versions"]
         own = "torch" if framework == "pytorch" else "keras"
         assert f"{own} {versions[own]}" in row

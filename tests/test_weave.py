@@ -71,7 +71,7 @@ def test_a_notebook_opens_with_title_badge_claims_and_set_up(course):
     title, setup, *_ = woven(course).cells
     assert title.source.startswith("# A tiny chapter\n\n[![Open in Colab](https://colab.")
     assert title.source.partition("\n*In")[0].endswith("/labs/tiny/pytorch.ipynb)\n")
-    assert "*In PyTorch. 1 minutes to read, 1 to run; beginner." in title.source
+    assert "*In PyTorch. 1 min to read; beginner." in title.source
     assert re.search(r"in \[TensorFlow\]\(\S+/labs/tiny/tensorflow\.ipynb\)", title.source)
     assert "Writing a training loop is slightly complex in TensorFlow." in title.source
     assert "()" not in title.source

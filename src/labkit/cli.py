@@ -231,7 +231,7 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
 @command
 def check(chapters: Chapters = None) -> None:
     """Read, weave and lint chapters without running or writing anything, in about a second."""
-    from labkit.press import lint, weave
+    from labkit.press import budget, lint, weave
     from labkit.press.course import Course
 
     root, loaded, frameworks = _chosen(chapters, None)
@@ -240,6 +240,7 @@ def check(chapters: Chapters = None) -> None:
     for chapter in loaded:
         for name in frameworks:
             weave.weave(chapter, name, course)
+        faults += budget.over(chapter)
         faults += lint.lint(chapter) if lint.available() else []
     for fault in faults:
         err.print("[red]error:[/] ", end="")

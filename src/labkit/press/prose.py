@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from labkit.press import fields
+from labkit.press import asks, fields
 from labkit.press.course import Course
 from labkit.press.fields import WEB, Fields
 from labkit.press.source import SourceError, did_you_mean
 
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "caution", "seealso", "admonition")
-DIRECTIVES = (*ADMONITIONS, "figure", "image", "math", "claim", "twin-differences")
+DIRECTIVES = (
+    *ADMONITIONS,
+    *asks.DIRECTIVES,
+    "figure",
+    "image",
+    "math",
+    "claim",
+    "twin-differences",
+)
 CURVES = 4
 """How many curves one figure of differences shows: two colours, two kinds of line."""
 PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
@@ -113,6 +121,8 @@ def _directive(fence: re.Match[str], body: list[str], course: Course, path: Path
     if name not in DIRECTIVES:
         hint = did_you_mean(name, DIRECTIVES)
         raise SourceError(path, line, f"unknown directive {{{name}}}; {hint}")
+    if name in asks.DIRECTIVES:
+        return plain(_asked(asks.ask(name, body, path, line)), course, path, line)
     options = {}
     skipped = 0
     while body and (option := _OPTION.match(body[0])):
@@ -140,6 +150,14 @@ def _directive(fence: re.Match[str], body: list[str], course: Course, path: Path
     title = _inline(title, course, path, line)
     quoted = "\n".join(f"> {text}".rstrip() for text in inner.splitlines())
     return f"> **{title}**\n>\n{quoted}"
+
+
+def _asked(found: asks.Predict | asks.Try) -> str:
+    """Return a question or an edit to try as MyST prose, without the answer."""
+    if isinstance(found, asks.Try):
+        return f"**Try:** {found.text}"
+    choices = "\n".join(f"- {choice}" for choice in found.choices)
+    return f"**Predict:** {found.question}\n\n{choices}".strip()
 
 
 def _claim(name: str, course: Course, path: Path, line: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labkit.press import claims, prose
+from labkit.press import budget, claims, prose
 from labkit.press.chapter import FRAMEWORKS, HEADING, Cell, Chapter, load, parse
 from labkit.press.course import Course
 from labkit.press.site import Site
@@ -344,7 +344,7 @@ def _head(chapter: Chapter, framework: str, course: Course) -> str:
 
 [![Open in Colab]({_BADGE})]({site.colab(own)})
 
-*In {FRAMEWORKS[framework]}. {lab.read} minutes to read, {lab.run} to run; {lab.difficulty}.
+*In {FRAMEWORKS[framework]}. {budget.minutes(chapter)} min to read; {lab.difficulty}.
 Its twin does the same work in [{FRAMEWORKS[other]}]({site.colab(twin)});
 [the book]({address}) shows both side by side.*"""
     put = course.claims_on(lab.claims)

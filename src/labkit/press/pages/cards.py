@@ -10,7 +10,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from labkit import record, twins
-from labkit.press import claims, pages, prose, prove
+from labkit.press import budget, claims, pages, prose, prove
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.claims import Claim, Verdict
 from labkit.press.course import Course
@@ -63,7 +63,8 @@ class TwinBar(Card):
         lab, config = chapter.lab, self.course.root / "_config.yml"
         self.depends_on(config, self.course.claims_file, *chapter.text.paths)
         rows = [self._row(framework, title) for framework, title in FRAMEWORKS.items()]
-        return [_raw(render("bar", twins=rows, lab=lab)), *self._claims(lab.claims)]
+        bar = render("bar", twins=rows, lab=lab, minutes=budget.minutes(chapter))
+        return [_raw(bar), *self._claims(lab.claims)]
 
     def _row(self, framework: str, title: str) -> dict[str, Any]:
         """Return what the bar says of one twin."""
