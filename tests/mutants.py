@@ -58,7 +58,7 @@ class Mutant:
     """A solution with one piece of its text replaced."""
 
     name: str
-    """Old text and new, and the line where that alone is not clear."""
+    """Old text and new, and the place where that alone is not clear."""
     source: str
 
 
@@ -73,12 +73,20 @@ def of(source):
     # Blanks do not make a mutant, nor does what is no Python.
     edits = {text: edit for text, edit in edits.items() if _differs(text, tree)}
     names = [f"{_line(old)} → {_line(new)}" for _, old, new in edits.values()]
-    found = []
-    for (text, (begin, _, _)), name in zip(edits.items(), names, strict=True):
-        twice = names.count(name) > 1
-        place = f" in line {source[:begin].count(chr(10)) + 1}" if twice else ""
-        found.append(Mutant(name + place, text))
-    return found
+    for told in (_row, _column):
+        names = [
+            name + told(source, begin) if names.count(name) > 1 else name
+            for name, (begin, _, _) in zip(names, edits.values(), strict=True)
+        ]
+    return [Mutant(name, text) for name, text in zip(names, edits, strict=True)]
+
+
+def _row(source, place):
+    return f" in line {source.count(chr(10), 0, place) + 1}"
+
+
+def _column(source, place):
+    return f", column {place - source.rfind(chr(10), 0, place)}"
 
 
 def _differs(text, tree):
@@ -312,7 +320,7 @@ def listed(chapter, framework):
     return found
 
 
-def _judge(starter, check, mutants, seconds):
+def _judge(check, mutants, seconds):
     """Run each mutant's check in this notebook; print which ones pass and how many there are."""
     import contextlib
     import io
@@ -336,7 +344,6 @@ def _judge(starter, check, mutants, seconds):
         signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
         try:
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-                run(starter, f"<starter {number}>")
                 run(source, f"<mutant {number}>")
                 run(check, f"<check {number}>")
         except (Exception, Late):
@@ -361,7 +368,7 @@ def cell(exercise, survivors, seconds=SECONDS):
     given = [(m.name, m.source) for m in mutants]
     said = [f"passes: {m.name}\n" for m in mutants if m.name in survivors]
     said.append(f"{len(mutants)} mutants\n")
-    arguments = f"{exercise.starter.source!r}, {exercise.check.source!r}, {given!r}, {seconds}"
+    arguments = f"{exercise.check.source!r}, {given!r}, {seconds}"
     return nbformat.v4.new_code_cell(
         f"%%capture --no-stdout\n{inspect.getsource(_judge)}\n\n_judge({arguments})",
         id=f"{exercise.check.id}-mutants",

@@ -104,7 +104,12 @@ def test_a_long_message_is_one_line(capsys):
         raise ValueError("in user code:\n\n    File x\n\n    ValueError: shapes\n")
     with check("Add"):
         raise ValueError("shapes\nand where")
-    one, other = capsys.readouterr().out.splitlines()
+    with check("Add"):
+        raise ValueError(
+            "Exception encountered when calling L.\n\n\x1b[1mshapes\x1b[0m\n\nArguments"
+        )
+    one, other, third = capsys.readouterr().out.splitlines()
+    assert third.startswith("Add: not yet. ValueError: shapes where")
     assert one.startswith("Add: not yet. ValueError: ValueError: shapes where the check asks")
     assert other.startswith("Add: not yet. ValueError: shapes where the check asks")
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import linecache
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,11 +53,16 @@ def _said(error: Exception) -> str:
 
 
 def _message(error: Exception) -> str:
-    """Return an error's message in one line: its first, or what TensorFlow puts last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return "no message"
-    return lines[-1] if lines[0].startswith("in user code") else lines[0]
+    """Return an error's message in one line: the one that says most.
+
+    TensorFlow begins with where it was, and Keras with whose call it was, in bold.
+    """
+    plain = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    if lines and lines[0].startswith("in user code"):
+        return lines[-1]
+    said = (line for line in lines if not line.startswith("Exception encountered when calling"))
+    return next(said, "no message")
 
 
 def _place(frames: list[tuple[FrameType, int]]) -> str:
