@@ -137,6 +137,7 @@ def test_a_mutant_that_never_ends_is_stopped(loaded):
         loaded(
             ("    return min(a, limit)\n```\n" + line, endless),
             (':but: {"min": "max"}', "top = min"),
+            ("top(7, 5)", "top(8, 5)"),
         )
     )
     assert "a -= 1 → pass" in names("a -= 1")
