@@ -116,11 +116,12 @@ def test_a_long_message_is_one_line(capsys):
 
 def test_in_jupyter(tmp_path):
     """Where cells have names such as /tmp/ipykernel_1/2.py."""
-    cells = ["def add(a, b):\n    return a / 0", CHECK.format("add(2, 3)")]
+    lesson, answer = "def plus(a, b):\n    return a + b", "def add(a, b):\n    return plus(a, [])"
+    cells = [lesson, answer, CHECK.format("add(2, 3)")]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    said = notebook.cells[1].outputs[0].text
-    assert said.endswith("in your cell, line 2: `return a / 0`\n")
+    said = notebook.cells[2].outputs[0].text
+    assert said.endswith("in your cell, line 2: `return plus(a, [])`\n")
 
 
 # --- what is accepted -------------------------------------------------------------------------
