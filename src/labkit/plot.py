@@ -58,6 +58,7 @@ def curves(
     *,
     x: str = "step",
     y: str = "loss",
+    at: ArrayLike | None = None,
     log: bool = False,
     title: str | None = None,
 ) -> Shown:
@@ -69,6 +70,8 @@ def curves(
         Name to values; or the values alone.
     x, y
         What the axes show.
+    at
+        Where on the horizontal axis the values lie, if not at 1, 2, 3, …
     log
         Whether the vertical axis is logarithmic.
     """
@@ -81,7 +84,8 @@ def curves(
             color = COLORS.get(name.lower())
             # What lies under other lines is drawn wider, so that it is seen.
             width = 1.5 + 2.5 * sum(_covers(other, line) for other in later)
-            axes.plot(np.arange(1, len(line) + 1), line, label=name, color=color, lw=width)
+            places = np.arange(1, len(line) + 1) if at is None else np.asarray(at, float)
+            axes.plot(places, line, label=name, color=color, lw=width)
         axes.set(xlabel=x, ylabel=y, title=title, yscale="log" if log else "linear")
         axes.spines[["top", "right"]].set_visible(False)
         if len(values) > 1:
@@ -222,6 +226,35 @@ def pictures(
     named = f", titled: {', '.join(t.replace(chr(10), ' ') for t in titles)}" if count else ""
     alt = f"{count} pictures{first}{named}"
     return Shown(figure, alt, [grid])
+
+
+def chances(rows: Mapping[str, ArrayLike], classes: Sequence[str]) -> Shown:
+    """Draw probabilities as bars, side by side and on one scale.
+
+    Parameters
+    ----------
+    rows
+        Title to one probability for each class.
+    classes
+        What the classes are called.
+    """
+    values = {title: np.asarray(row, float) for title, row in rows.items()}
+    for title, row in values.items():
+        if row.shape != (len(classes),):
+            raise ValueError(f"{title}: {row.shape} probabilities for {len(classes)} classes")
+    with _figure(1.7 * len(values) + 0.3, 2.4, 1, len(values)) as (figure, axes):
+        for ax, (title, row) in zip(
+            np.ravel(np.asarray(axes, object)), values.items(), strict=True
+        ):
+            ax.barh(list(classes), row, color=COLORS["other"])
+            ax.set(title=title, xlim=(0, 1), xticks=(0, 1))
+            ax.invert_yaxis()
+            ax.spines[["top", "right"]].set_visible(False)
+    alt = f"Bar charts of {len(classes)} probabilities: " + "; ".join(
+        f"{title}: largest {row.max():.0%} for {classes[int(row.argmax())]}"
+        for title, row in values.items()
+    )
+    return Shown(figure, alt, list(values.values()))
 
 
 def shaded(text: str, values: Mapping[str, ArrayLike], *, columns: int = 64) -> Shown:
