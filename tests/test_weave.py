@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from conftest import BODY, FRONT, ROOT, chapter_text
 
-from labkit.press import build, chapter, run, weave
+from labkit.press import build, chapter, keep, stale, weave
 from labkit.press.course import Course
 from labkit.press.source import SourceError
 
@@ -45,8 +45,8 @@ def woven(course, framework="pytorch"):
 def put(course, framework="pytorch"):
     """Write a woven notebook, as `labkit weave` does."""
     loaded = chapter.load(course / "chapters" / "tiny.md")
-    (job,) = run.plan(course, [loaded], [framework])
-    run.write_woven(job)
+    (job,) = stale.plan(Course.read(course), [loaded], [framework])
+    keep.woven(job)
     return job.path
 
 
@@ -144,8 +144,10 @@ def test_another_set_up_cell_keeps_the_outputs(course):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[-1].execution_count = 3
     notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="kept")]
-    (job,) = run.plan(course, [chapter.load(course / "chapters" / "tiny.md")], ["pytorch"])
-    ran = {**job.stamps, "put_out": run._digest(notebook), "measured": None, "machine": {}}
+    (job,) = stale.plan(
+        Course.read(course), [chapter.load(course / "chapters" / "tiny.md")], ["pytorch"]
+    )
+    ran = {**job.stamps, "put_out": stale.of_outputs(notebook), "measured": None, "machine": {}}
     notebook.metadata.labkit.update(ran)
     nbformat.write(notebook, path)
     config = course / "_config.yml"

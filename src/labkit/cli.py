@@ -220,10 +220,10 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
     Outputs stay where the code is unchanged; a notebook whose code has changed loses them until
     the next `labkit run`. Notebooks edited by hand are never overwritten.
     """
-    from labkit.press import run as press
+    from labkit.press import keep, stale
 
-    for job in press.plan(*_chosen(chapters, framework)):
-        written = press.write_woven(job)
+    for job in stale.plan(*_chosen(chapters, framework)):
+        written = keep.woven(job)
         state = "woven" if written else "unchanged"
         out.print(f"{job.label}: {state}" + (", to be run" if job.stale else ""))
 
@@ -232,10 +232,8 @@ def weave(chapters: Chapters = None, framework: Framework = None) -> None:
 def check(chapters: Chapters = None) -> None:
     """Read, weave and lint chapters without running or writing anything, in about a second."""
     from labkit.press import budget, lint, weave
-    from labkit.press.course import Course
 
-    root, loaded, frameworks = _chosen(chapters, None)
-    course = Course.read(root)
+    course, loaded, frameworks = _chosen(chapters, None)
     faults = []
     for chapter in loaded:
         for name in frameworks:
@@ -266,28 +264,29 @@ def run(
     A notebook is written when it has run to its end, never before. Timings are kept from the last
     run with `--measure`, so that running again changes no byte.
     """
+    from labkit.press import keep, stale
     from labkit.press import run as press
 
-    root, loaded, frameworks = _chosen(chapters, framework)
-    planned = press.plan(root, loaded, frameworks)
-    stale = [j for j in planned if j.stale or force or measure]
-    for job in planned:
-        if job not in stale:
-            press.write_woven(job)
-    if not stale:
+    course, loaded, frameworks = _chosen(chapters, framework)
+    planned = stale.plan(course, loaded, frameworks)
+    due = [j for j in planned if j.stale or force or measure]
+    fresh = [j for j in planned if j not in due]
+    for job in fresh:
+        keep.woven(job)
+    if not due:
         out.print(f"{len(planned)} notebooks, none stale")
         return
     with _progress() as report:
         written = press.run(
-            root,
-            stale,
+            course,
+            due,
             parallel=jobs or os.cpu_count() or 1,
             measure=measure,
             report=report,
-            watched=[job for job in planned if job not in stale],
+            watched=fresh,
         )
-    changed = ", ".join(str(p.relative_to(root)) for p in written) or "nothing new"
-    out.print(f"{len(stale)} notebooks run; written: {changed}", soft_wrap=True)
+    changed = ", ".join(str(p.relative_to(course.root)) for p in written) or "nothing new"
+    out.print(f"{len(due)} notebooks run; written: {changed}", soft_wrap=True)
 
 
 @command
@@ -338,8 +337,8 @@ def prove(
     from labkit.press import prove as press
     from labkit.press.records import Records
 
-    root, loaded, _ = _chosen(chapters, None)
-    records = Records(record.folder() if mine else root / "evidence")
+    course, loaded, _ = _chosen(chapters, None)
+    records = Records(record.folder()) if mine else course.records
     broken = []
     owed = [chapter for chapter in loaded if chapter.lab.ladder is not None]
     for chapter in owed:
@@ -421,26 +420,14 @@ def _root(start: Path) -> Path:
 
 def _chosen(
     names: list[str] | None, framework: str | None
-) -> tuple[Path, list["chapter.Chapter"], list[str]]:  # type: ignore[name-defined]  # noqa: F821
-    from labkit.press import chapter
-    from labkit.press.source import SourceError, did_you_mean
+) -> tuple["Course", list["Chapter"], list[str]]:  # type: ignore[name-defined]  # noqa: F821
+    from labkit.press.chapter import FRAMEWORKS
+    from labkit.press.course import Course
 
-    root = _root(Path.cwd())
-    files = {f.stem: f for f in chapter.chapters(root)}
-    if not files:
-        raise SourceError(
-            root / "chapters", None, "holds no chapter; run this in the course's own folder"
-        )
-    wanted = list(dict.fromkeys(Path(name).stem for name in names or files))
-    for name in wanted:
-        if name not in files:
-            raise SourceError(
-                root / "chapters", None, f"no chapter {name!r}; {did_you_mean(name, files)}"
-            )
-    if framework not in (None, *chapter.FRAMEWORKS):
+    if framework not in (None, *FRAMEWORKS):
         raise typer.BadParameter(f"{framework!r}; it must be pytorch or tensorflow")
-    loaded = [chapter.load(files[n]) for n in wanted]
-    return root, loaded, [framework] if framework else list(chapter.FRAMEWORKS)
+    course = Course.read(_root(Path.cwd()))
+    return course, course.chosen(names or ()), [framework] if framework else list(FRAMEWORKS)
 
 
 @contextmanager
