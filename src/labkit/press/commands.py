@@ -119,7 +119,7 @@ def take(
 ) -> None:
     """Bring edits made in a woven notebook home into its chapter."""
     from labkit.files import write_together
-    from labkit.press import weave as press
+    from labkit.press import take as press
     from labkit.press.course import Course
 
     course = Course.read(_root(notebook.resolve().parent))
