@@ -18,7 +18,7 @@ from labkit.press.fields import NAME
 from labkit.press.pages.figures import twin_curves, twin_differences
 from labkit.press.pages.html import render
 from labkit.press.source import SourceError, did_you_mean
-from labkit.press.weave import notebook_path, read_notebook
+from labkit.press.weave import notebook_path
 
 
 class Card(SphinxDirective):
@@ -71,7 +71,7 @@ class TwinBar(Card):
         name, site = self.arguments[0], self.course.site
         path = notebook_path(self.course.root, name, framework)
         self.depends_on(path)
-        notebook = read_notebook(path)
+        notebook = pages.notebook(self.course.root, name, framework)
         machine = notebook.metadata.labkit.get("machine", {}) if notebook else {}
         package = "torch" if framework == "pytorch" else "keras"
         relative = f"labs/{name}/{path.name}"

@@ -12,7 +12,7 @@ from labkit.press import pages
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter
 from labkit.press.course import Course
 from labkit.press.source import SourceError, read_text
-from labkit.press.weave import SETUP, notebook_path, read_notebook, setup_source
+from labkit.press.weave import SETUP, notebook_path, setup_source
 
 
 def read(text: str, root: str) -> NotebookNode:
@@ -81,7 +81,7 @@ def _cells(chapter: Chapter, course: Course) -> Iterator[NotebookNode]:
 def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, NotebookNode]:
     """Return a twin's executed code cells by id, checked against the chapter."""
     path = notebook_path(root, chapter.name, framework)
-    notebook = read_notebook(path)
+    notebook = pages.notebook(root, chapter.name, framework)
     if notebook is None:
         raise SourceError(path, None, "is missing: `labkit run` makes it")
     ran = {c.id: c for c in notebook.cells if c.cell_type == "code"}
