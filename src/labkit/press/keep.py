@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 
 from labkit import record
 from labkit.files import WriteError, write_together, write_whole
-from labkit.press import stale
+from labkit.press import stale, tries
 from labkit.press.stale import Job
 
 
@@ -22,7 +22,9 @@ def woven(job: Job) -> bool:
     return write_whole(job.path, _text(job.notebook))
 
 
-def ran(job: Job, evidence: Path, records: Path, saw: Path, *, measure: bool) -> list[Path]:
+def ran(
+    job: Job, evidence: Path, records: Path, saw: Path, tried: tries.Results, *, measure: bool
+) -> list[Path]:
     """Write a notebook that has run to its end, and what it has recorded.
 
     Parameters
@@ -33,6 +35,8 @@ def ran(job: Job, evidence: Path, records: Path, saw: Path, *, measure: bool) ->
         The folder in which the run has put them.
     saw
         The course's records as the run found them: what the notebook shows of its twin.
+    tried
+        What came of the edits that the chapter asks to try.
     measure
         Whether what a clock decided is taken over; see `labkit.press.run.run`.
 
@@ -49,6 +53,7 @@ def ran(job: Job, evidence: Path, records: Path, saw: Path, *, measure: bool) ->
     info = job.notebook.metadata.labkit
     info.update(job.stamps)
     info.recorded = stale.of_results(own)
+    info.tried = tries.of_text(tries.dumps(tried)) if tried else None
     info.twin = stale.results(job.notebook, saw)["twin"]
     info.measured = job.timings if measured else None
     info.put_out = stale.of_outputs(job.notebook)
@@ -57,6 +62,8 @@ def ran(job: Job, evidence: Path, records: Path, saw: Path, *, measure: bool) ->
         # The same results on another machine or version are no news.
         info.machine = job.old.metadata.labkit.get("machine", info.machine)
     texts = {path: record.dumps(content) for path, content in contents.items()}
+    if tried:
+        texts[tries.path(evidence, job.chapter.name, job.framework)] = tries.dumps(tried)
     return write_together({**texts, job.path: _text(job.notebook)})
 
 

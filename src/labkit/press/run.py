@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import filelock
+import nbformat
+from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from labkit.errors import LabkitError
-from labkit.press import keep, kernels, outputs, stale
+from labkit.press import keep, kernels, outputs, stale, tries
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.course import Course
 from labkit.press.stale import Job
@@ -110,16 +112,18 @@ async def _run_one(
 ) -> list[Path]:
     records = bench.folder / job.label
     try:
-        await _execute(job, bench, records, report, quick=not measure)
+        tried = await _execute(job, bench, records, report, quick=not measure)
     except RunError as error:
         raise RunError(f"{error}{keep.failed(job, root / '_build' / 'failed')}") from error
-    return keep.ran(job, root / "evidence", records, bench.evidence, measure=measure)
+    return keep.ran(job, root / "evidence", records, bench.evidence, tried, measure=measure)
 
 
 async def _execute(
     job: Job, bench: kernels.Bench, records: Path, report: Report, *, quick: bool
-) -> None:
+) -> tries.Results:
     """Run a notebook's cells in a kernel of its own, in place, and settle what they put out.
+
+    Then the edits that its chapter asks the reader to try, whose results are returned.
 
     A `quick` run takes one reading of what a clock decides, since nobody keeps it. What the lab
     records goes to `records`; the course's own, which a proof is shown against, it reads as the
@@ -156,7 +160,37 @@ async def _execute(
             except _FAILURES as error:
                 raise _failure(job, cell, error) from error
             report(job.label, done, len(code), "running")
+        tried = await _try(job, client, report)
     report(job.label, len(code), len(code), "done")
+    return tried
+
+
+async def _try(job: Job, client: NotebookClient, report: Report) -> tries.Results:
+    """Make the chapter's edits where the notebook has ended, and return what came of them."""
+    found: tries.Results = {}
+    apart = nbformat.v4.new_code_cell(tries.APART)
+    for name, again in tries.cells(job.chapter, job.framework):
+        report(job.label, 0, len(again), f"trying {name}")
+        # The client writes what a cell puts out into its own notebook: these stand in another.
+        cells = [apart, *again]
+        client.nb = nbformat.v4.new_notebook(cells=cells, metadata=job.notebook.metadata)
+        for index, cell in enumerate(cells):
+            try:
+                await client.async_execute_cell(cell, index)
+                outputs.settle(cell, None)
+            except _FAILURES as error:
+                line = next(edit.line for edit in job.chapter.tries if edit.name == name)
+                what = f"{job.chapter.text.at(line)}: try {name!r}, {FRAMEWORKS[job.framework]}"
+                raise RunError(_words(what, error)) from error
+        found[name] = [_timeless(output) for output in again[-1].outputs]
+    return found
+
+
+def _timeless(output: NotebookNode) -> NotebookNode:
+    """Return an output without its count, which says how many cells have run before."""
+    return NotebookNode(
+        {**output, **({"execution_count": None} if "execution_count" in output else {})}
+    )
 
 
 _FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError, outputs.UnfitError)
@@ -169,13 +203,18 @@ def _failure(job: Job, cell: NotebookNode, error: Exception) -> RunError:
     place = job.chapter.text.at(source.line) if source else str(job.chapter.path)
     step = f"step {source.step!r}" if source and source.step else f"cell {cell.id!r}"
     what = f"{place}: {step}, {FRAMEWORKS[job.framework]}, code cell {number}"
+    return RunError(_words(what, error))
+
+
+def _words(what: str, error: Exception) -> str:
+    """Say what has failed, and how."""
     if isinstance(error, CellExecutionError):
         if error.ename == "StdinNotImplementedError":
-            return RunError(f"{what} asks for input, and nobody is there to answer: set a value")
+            return f"{what} asks for input, and nobody is there to answer: set a value"
         trace = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback)
-        return RunError(f"{what} raised {error.ename}: {error.evalue}\n\n{trace.strip()}")
+        return f"{what} raised {error.ename}: {error.evalue}\n\n{trace.strip()}"
     if isinstance(error, CellTimeoutError):
-        return RunError(f"{what} took more than {CELL_SECONDS} s; make it smaller or split it")
+        return f"{what} took more than {CELL_SECONDS} s; make it smaller or split it"
     if isinstance(error, DeadKernelError):
-        return RunError(f"{what}: Python died there, perhaps for want of memory ({sys.platform})")
-    return RunError(f"{what} {error}")
+        return f"{what}: Python died there, perhaps for want of memory ({sys.platform})"
+    return f"{what} {error}"

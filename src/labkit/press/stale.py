@@ -10,10 +10,13 @@ from typing import Any
 from nbformat import NotebookNode
 
 from labkit import record
-from labkit.press import fingerprint
+from labkit.press import fingerprint, tries
 from labkit.press.chapter import FRAMEWORKS, Chapter
 from labkit.press.course import Course
 from labkit.press.weave import SETUP, notebook_path, read_notebook, refuse_edited, weave
+
+_SHOWING = ("lab.prove(", "lab.compare(")
+"""The calls that show the other twin's results."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Job:
     path: Path
     stamps: dict[str, str | None]
     """Digests of what decides the notebook's outputs: the code that ``ran``; the ``recorded``
-    results, its own; and the ``twin``'s, for a notebook that shows them."""
+    results, its own; the ``twin``'s, for a notebook that shows them; the edits ``to_try`` and what
+    they have ``tried``."""
     timings: str | None
     """A digest of the code that takes its timings."""
 
@@ -73,7 +77,15 @@ def _job(course: Course, chapter: Chapter, framework: str) -> Job:
     new, old = weave(chapter, framework, course), read_notebook(path)
     refuse_edited(old, new, path)
     code = _code(new)
-    stamps = {"ran": fingerprint.of_code(code), **results(new, course.root / "evidence")}
+    evidence = course.root / "evidence"
+    stamps = {
+        "ran": fingerprint.of_code(code),
+        **results(new, evidence),
+        "to_try": tries.of_code(chapter, framework),
+        "tried": tries.of_results(tries.path(evidence, chapter.name, framework))
+        if chapter.tries
+        else None,
+    }
     timings = fingerprint.of_timings((s, m.get("tags", ())) for s, m in code)
     return Job(chapter, framework, new, old, path, stamps, timings)
 
@@ -86,7 +98,7 @@ def results(notebook: NotebookNode, evidence: Path) -> dict[str, str | None]:
     """
     framework = notebook.metadata.labkit.framework
     found = {"recorded": _results_of(notebook, evidence, framework), "twin": None}
-    if any("lab.prove(" in source for source, _ in _code(notebook)):
+    if any(call in source for source, _ in _code(notebook) for call in _SHOWING):
         other = next(f for f in FRAMEWORKS if f != framework)
         found["twin"] = _results_of(notebook, evidence, other)
     return found
