@@ -466,7 +466,13 @@ def test_copies_are_the_readers(course, tmp_path):
     source = put(course)
     work = tmp_path / "work"
     copy = work / "tiny" / "pytorch.ipynb"
+    ran = nbformat.read(source, as_version=4)
+    (cell,) = [c for c in ran.cells if "total" in c.source]
+    cell.outputs = [nbformat.v4.new_output("stream", text="the answer to a prediction\n")]
+    nbformat.write(ran, source)
     assert list(build.copies(course, work)) == [(copy, "copied")]
+    assert "total = 3" in copy.read_text()
+    assert "prediction" not in copy.read_text()
     assert list(build.copies(course, work)) == [(copy, "unchanged")]
     source.write_text(source.read_text().replace("total = 3", "total = 5"))
     assert list(build.copies(course, work)) == [(copy, "updated")]
