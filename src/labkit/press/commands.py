@@ -61,7 +61,7 @@ def check(chapters: Chapters = None) -> None:
     for chapter in loaded:
         for name in frameworks:
             weave.weave(chapter, name, course)
-        faults += budget.over(chapter)
+        faults += [*budget.over(chapter), *budget.late(chapter)]
         faults += lint.lint(chapter) if lint.available() else []
     for fault in faults:
         say_wrong(fault)
