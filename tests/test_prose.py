@@ -1,4 +1,6 @@
 import contextlib
+import importlib.util
+import re
 import time
 from pathlib import Path
 
@@ -243,3 +245,20 @@ def test_a_bad_source_is_named(course, text, words):
 def test_brackets_in_a_doi_do_not_end_the_link(course):
     (course / "references.bib").write_text("@misc{a, title={T}, doi={10.1/S0(98)1}}")
     assert Site.read(course).lookup("cite", "a")[1] == "https://doi.org/10.1/S0%2898%291"
+
+
+def test_the_chapters_pictures_are_what_their_program_draws():
+    """Drawn by chapters/figures.py, in one ink, and each used."""
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "chapters" / "figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    drawn = {path.name: path.read_text() for path in (ROOT / "chapters").glob("*.svg")}
+    assert drawn == {name: draw() for name, draw in figures.FIGURES.items()}
+    prose = "".join(p.read_text() for p in (ROOT / "chapters").glob("*.md"))
+    for name, text in drawn.items():
+        assert f"{{figure}} {name}" in prose
+        assert set(re.findall(r'(?:fill|stroke|color)="([^"]+)"', text)) <= {
+            "currentColor",
+            "none",
+            figures.INK,
+        }
