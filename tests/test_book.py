@@ -141,7 +141,12 @@ def shown(page, step, framework):
 
 
 def press(page, framework):
-    page.locator(f".twin-switch [data-twin-choice={framework}]").click()
+    page.locator(f".twin-switch label.twin-{framework}").click()
+
+
+def chosen(page):
+    """The framework that the switch in the page's head says is shown."""
+    return page.locator(".twin-switch input:checked").get_attribute("value")
 
 
 def browser_tests(cls):
@@ -152,34 +157,46 @@ def browser_tests(cls):
 
 @browser_tests
 class TestInABrowser:
-    def test_the_switch_holds_across_pages(self, page):
-        page.goto("chapters/first-network.html")
-        assert shown(page, "network", "pytorch")
-        assert not shown(page, "network", "tensorflow")
+    def test_the_switch_holds_across_pages_and_stands_in_the_address(self, page):
+        page.goto("chapters/first-network.html#step-network")
+        assert chosen(page) == "both"  # on a first visit, where it fits
         press(page, "tensorflow")
+        assert page.url.endswith("first-network.html?framework=tensorflow#step-network")
         for step in ("network", "train"):
             assert shown(page, step, "tensorflow")
             assert not shown(page, step, "pytorch")
         page.goto("chapters/glossary.html")
-        chosen = page.locator(".twin-switch [aria-pressed=true]")
-        assert chosen.get_attribute("data-twin-choice") == "tensorflow"
+        assert chosen(page) == "tensorflow"
         press(page, "both")
         page.goto("chapters/first-network.html")
         assert shown(page, "network", "pytorch")
         assert shown(page, "network", "tensorflow")
 
+    @pytest.mark.parametrize(
+        ("width", "first"), [(1440, "both"), (1366, "both"), (1365, "pytorch"), (390, "pytorch")]
+    )
+    def test_a_first_visit_shows_both_where_they_fit(self, page, width, first):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("chapters/first-network.html?framework=jax")  # unknown: refused
+        assert chosen(page) == first
+        assert page.evaluate("localStorage.getItem('twin-framework')") is None
+        page.goto("chapters/index.html")
+        assert chosen(page) == first
+
     def test_a_tab_moves_the_switch_and_all_other_tabs(self, page):
-        page.goto("chapters/first-network.html")
+        page.goto("chapters/first-network.html?framework=pytorch")
         page.locator("#step-network .sd-tab-label.twin-tensorflow").click()
         assert shown(page, "train", "tensorflow")
         assert not shown(page, "train", "pytorch")
-        chosen = page.locator(".twin-switch [aria-pressed=true]")
-        assert chosen.get_attribute("data-twin-choice") == "tensorflow"
+        assert chosen(page) == "tensorflow"
+        assert "?framework=tensorflow" in page.url
 
     def test_the_keyboard_reaches_switch_and_tabs(self, page):
-        page.goto("chapters/first-network.html")
-        page.locator(".twin-switch [data-twin-choice=tensorflow]").focus()
-        page.keyboard.press("Enter")
+        page.goto("chapters/first-network.html?framework=pytorch")
+        group = page.get_by_role("radiogroup", name="Framework")
+        assert group.get_by_role("radio").count() == 3
+        group.get_by_role("radio", name="PyTorch").focus()
+        page.keyboard.press("ArrowRight")
         assert shown(page, "network", "tensorflow")
         page.locator("#step-network input").nth(1).focus()
         page.keyboard.press("ArrowLeft")
@@ -191,12 +208,57 @@ class TestInABrowser:
         assert shown(page, "network", "pytorch") == (choice != "tensorflow")
         assert shown(page, "network", "tensorflow") == (choice != "pytorch")
         page.goto("chapters/index.html")
-        chosen = page.locator(".twin-switch [aria-pressed=true]")
-        assert chosen.get_attribute("data-twin-choice") == choice
+        assert chosen(page) == choice
 
-    def test_an_unknown_framework_in_the_address_is_passed_over(self, page):
-        page.goto("chapters/first-network.html?framework=jax")
-        assert shown(page, "network", "pytorch")
+    @pytest.mark.parametrize("width", [1440, 390])
+    def test_switching_keeps_what_the_reader_sees_in_its_place(self, page, width):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("chapters/first-network.html")
+        top = "document.querySelector('#step-losses').getBoundingClientRect().top"
+        page.evaluate(f"scrollBy({{top: {top} - 200, behavior: 'instant'}})")
+        frames = ["tensorflow", "pytorch"] + (["both", "pytorch"] if width == 1440 else [])
+        for framework in frames:
+            press(page, framework)
+            page.wait_for_timeout(50)
+            assert abs(page.evaluate(top) - 200) <= 2, framework
+
+    def test_both_are_aligned_and_nothing_is_cut(self, page):
+        """Outputs of one step begin at one height; from 1200 pixels on all code is in sight."""
+        far = """[...document.querySelectorAll('.twin-step')].map(step => [
+            step.id, ...[...step.querySelectorAll('.sd-tab-content')]
+            .map(tab => tab.querySelector('.cell_output')?.getBoundingClientRect().top)])
+            .filter(([_, a, b]) => Math.abs(a - b) > 8)"""
+        cut = """[...document.querySelectorAll('pre')]
+            .filter(p => p.offsetParent && p.scrollWidth > p.clientWidth)
+            .map(p => p.innerText.slice(0, 200))"""
+        for path in LABS:
+            page.goto(f"{path}?framework=both")
+            page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+            for width in (1200, 1366, 1440):
+                page.set_viewport_size({"width": width, "height": 900})
+                assert page.evaluate(far) == [], (path, width)
+                assert page.evaluate(cut) == [], (path, width)
+
+    def test_the_contents_are_at_hand_in_every_mode(self, page):
+        for width in (1440, 1200, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            for choice in ("both", "pytorch"):
+                page.goto(f"chapters/first-network.html?framework={choice}#the-training-loop")
+                page.wait_for_timeout(100)
+                drawer, beside = page.locator(".twin-contents"), page.locator("#pst-page-toc-nav")
+                if drawer.is_visible():
+                    drawer.locator("summary").click()
+                    page.wait_for_timeout(50)
+                nav = drawer if drawer.is_visible() else beside
+                assert nav.locator("a[aria-current]").inner_text() == "The training loop"
+                assert nav.locator("a", has_text="What you have seen").is_visible()
+        # Where two columns take the sidebar's room, its button lays it over the page.
+        page.set_viewport_size({"width": 1200, "height": 900})
+        page.goto("chapters/first-network.html?framework=both")
+        chapters = page.locator(".bd-sidebar-primary a", has_text="Scoreboard")
+        assert not chapters.is_visible()
+        page.locator(".primary-toggle").click()
+        assert chapters.is_visible()
 
     def test_prose_for_one_framework_shows_with_its_tab(self, page):
         page.goto("chapters/first-network.html?framework=pytorch")
@@ -218,18 +280,6 @@ class TestInABrowser:
         visible = [shown(page, "network", f) for f in chapter.FRAMEWORKS]
         assert sorted(visible) == [False, True]
         assert page.locator("#step-network .sd-tab-label").first.is_visible()
-
-    @pytest.mark.parametrize("choice", ["pytorch", "tensorflow", "both"])
-    def test_no_code_is_cut_at_1440(self, page, choice):
-        for path in LABS:
-            page.goto(f"{path}?framework={choice}")
-            page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
-            cut = page.eval_on_selector_all(
-                "pre",
-                "all => all.filter(p => p.offsetParent && p.scrollWidth > p.clientWidth)"
-                ".map(p => p.innerText.slice(0, 200))",
-            )
-            assert cut == []
 
     @pytest.mark.parametrize("path", PAGES)
     def test_no_page_is_wider_than_the_screen(self, page, path):
