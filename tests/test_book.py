@@ -1,9 +1,11 @@
 """The built book, in a real browser."""
 
 import base64
+import contextlib
 import functools
 import html
 import http.server
+import json
 import os
 import re
 import shutil
@@ -18,9 +20,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import FRONT, ROOT
 
-from labkit.press import budget, chapter
+from labkit.press import budget, build, chapter, weave
 from labkit.press.course import Course
 
 BROWSER = next(
@@ -92,17 +94,25 @@ def book(tmp_path_factory):
     return source / "_build" / "html"
 
 
-@pytest.fixture(scope="session")
-def server(book):
+@contextlib.contextmanager
+def served(folder):
+    """Serve a folder on this machine alone."""
+
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    handler = functools.partial(Quiet, directory=str(book))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_address[1]}/"
         httpd.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server(book):
+    with served(book) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")  # Playwright's event loop would be in other modules' way
@@ -350,6 +360,203 @@ class TestInABrowser:
         assert not solution.is_visible()
         page.get_by_text("Show a solution").first.click()
         assert solution.is_visible()
+
+
+ASKING = """
+## One step
+
+```{predict}
+:name: sum
+:true: number("add") == 2
+What is one and `one`?
+- eleven
+- [x] *two*
+```
+
+```{code-cell}
+:tags: [pytorch]
+:step: add
+print(1 + 1)
+```
+```{code-cell}
+:tags: [tensorflow]
+print(2)
+```
+
++++ {"tags": ["pytorch"]}
+
+PyTorch gives the secret away.
+
++++
+
+The sum is the secret number.
+
+## Another
+
+```{predict}
+:name: more
+:answer: 0.5
+:true: number("half") == 0.5
+How much is a half?
+```
+
+Words before the cell.
+
+```{code-cell}
+:step: half
+print(0.5)
+```
+
+It is a secret fraction.
+
+```{try}
+:name: three
+:edit: {"1 + 1": "1 + 2", "print(2)": "print(3)"}
+:again: add
+:true: number("add") == 3
+In *add*, add two. What comes out?
+```
+
+A secret kept by nobody.
+"""
+
+
+@pytest.fixture(scope="session")
+def asking(tmp_path_factory):
+    """A book with one small chapter that asks, whose outputs are written by hand."""
+    root = tmp_path_factory.mktemp("asking")
+    for name in ("chapters", "evidence/cpu", "src/labkit/press/static"):
+        (root / name).mkdir(parents=True)
+    icon = "src/labkit/press/static/favicon.svg"
+    for name in ("_config.yml", "pyproject.toml", "references.bib", "evidence/claims.yml", icon):
+        shutil.copy(ROOT / name, root / name)
+    (root / "_toc.yml").write_text("format: jb-book\nroot: chapters/tiny\n")
+    (root / "evidence" / "claims.yml").write_text("sources: {}\nclaims: []\n")
+    text = FRONT.replace("[first-network]", "[]") + "# A tiny chapter\n" + ASKING
+    (root / "chapters" / "tiny.md").write_text(text)
+    course = Course.read(root)
+    for framework in chapter.FRAMEWORKS:
+        notebook = weave.weave(course.chapter("tiny"), framework, course)
+        for cell in (c for c in notebook.cells if c.cell_type == "code"):
+            cell.execution_count = 1
+            said = {"add": "2", "half": "0.5"}.get(cell.id.partition("-")[0])
+            cell.outputs = [nbformat.v4.new_output("stream", text=f"{said}\n")] if said else []
+        path = weave.notebook_path(root, "tiny", framework)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
+        tried = [nbformat.v4.new_output("stream", text=f"3, says {framework}\n")]
+        path = root / "evidence" / "cpu" / f"tiny.{framework}.tries.json"
+        path.write_text(json.dumps({"three": tried}))
+    return build.book(root).parent
+
+
+@browser_tests
+class TestAsking:
+    """Predictions, what they veil, and edits to try."""
+
+    @pytest.fixture
+    def open(self, asking, chromium):
+        """Open the page in a browser that knows nothing of the reader."""
+        with served(asking) as address, contextlib.ExitStack() as contexts:
+
+            def go(anchor="", **settings):
+                context = chromium.new_context(viewport={"width": 1000, "height": 900}, **settings)
+                contexts.callback(context.close)
+                tab = context.new_page()
+                tab.goto(f"{address}chapters/tiny.html{anchor}")
+                return tab
+
+            yield go
+
+    def test_a_prediction_veils_until_it_is_answered(self, open):
+        page = open("?framework=pytorch")
+        secrets = ["PyTorch gives the secret away.", "The sum is the secret number."]
+        output = page.locator("#step-add .sd-tab-content.twin-pytorch .cell_output pre")
+        place = "document.querySelector('#another').getBoundingClientRect().top"
+        before = page.evaluate(place)
+
+        def seen():
+            return [page.get_by_text(s).is_visible() for s in secrets] + [output.is_visible()]
+
+        assert seen() == [False, False, False]
+        assert "secret number" not in page.locator("body").aria_snapshot()
+        card = page.locator("form.twin-predict").first
+        card.get_by_role("button", name="That is my guess").click()
+        assert seen() == [False, False, False]  # nothing was chosen
+        card.get_by_role("radio", name="eleven").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        assert seen() == [False, False, False]  # moving about is no answer
+        card.get_by_role("button", name="That is my guess").click()
+        assert seen() == [True, True, True]
+        assert card.locator("output").inner_text() == "Your guess: eleven. Right: two"
+        assert not page.get_by_text("It is a secret fraction.").is_visible()
+        after = page.evaluate(place)
+        assert abs(after - before) < 60  # the card itself says one line more
+        page.reload()
+        assert seen() == [True, True, True]
+        assert card.locator("output").inner_text() == "Your guess: eleven. Right: two"
+        card.get_by_role("button", name="Guess again").click()
+        assert seen() == [False, False, False]
+
+    def test_a_number_is_right_when_it_is_near(self, open):
+        page = open()
+        secret, card = page.get_by_text("It is a secret fraction."), page.locator("form").nth(-1)
+        assert page.get_by_text("Words before the cell.").is_visible()
+        assert page.get_by_text("A secret kept by nobody.").is_visible()
+        answers = {
+            "0.51": "Your guess: 0.51. Right: 0.5, near enough.",
+            "0.6": "Your guess: 0.6. Right: 0.5",
+            "0.50": "Your guess: 0.50. Right.",
+        }
+        for guess, said in answers.items():
+            assert not secret.is_visible()
+            card.get_by_label("Your guess").fill(guess)
+            page.keyboard.press("Enter")
+            assert secret.is_visible()
+            assert card.locator("output").inner_text() == said
+            card.get_by_role("button", name="Guess again").click()
+        card.get_by_role("button", name="I’d rather see it").click()
+        assert secret.is_visible()
+        assert card.locator("output").inner_text() == "Right: 0.5"
+        page.locator(".twin-bar summary", has_text="Predictions").click()
+        page.get_by_role("button", name="Forget my guesses").click()
+        assert not secret.is_visible()
+
+    def test_nothing_is_veiled_on_paper_without_a_script_or_when_all_is_shown(self, open):
+        secrets = ["The sum is the secret number.", "It is a secret fraction."]
+
+        def seen(page):
+            return [page.get_by_text(s).is_visible() for s in secrets]
+
+        page = open()
+        page.emulate_media(media="print")
+        assert seen(page) == [True, True]
+        page.emulate_media(media="screen")
+        assert seen(page) == [False, False]
+        page.locator(".twin-bar summary", has_text="Predictions").click()
+        page.get_by_label("Show everything").check()
+        assert seen(page) == [True, True]
+        page.reload()
+        assert seen(page) == [True, True]
+        plain = open(java_script_enabled=False)
+        assert seen(plain) == [True, True]
+        assert not plain.locator("form button").first.is_visible()  # nothing dead to press
+        assert not plain.locator(".twin-switch").is_visible()
+
+    def test_a_link_to_a_veiled_step_goes_there(self, open):
+        page = open("#step-half")
+        page.wait_for_timeout(100)
+        assert 0 <= page.locator("#step-half").bounding_box()["y"] < 900
+        assert not page.get_by_text("It is a secret fraction.").is_visible()
+
+    def test_what_an_edit_does_is_folded_and_follows_the_framework(self, open):
+        page = open("?framework=tensorflow")
+        result = page.get_by_text("3, says tensorflow")
+        assert not result.is_visible()
+        page.get_by_text("What happens", exact=True).click()
+        assert result.is_visible()
+        assert not page.get_by_text("3, says pytorch").is_visible()
 
 
 # --- without a browser -------------------------------------------------------------------------
@@ -616,7 +823,8 @@ def test_the_bar_says_what_the_chapter_and_its_notebooks_say(book, path):
     text, loaded = (book / "chapters" / f"{path.stem}.html").read_text(), chapter.load(path)
     assert f"{budget.minutes(loaded)} min to read · {loaded.lab.difficulty}" in text
     for framework, title in chapter.FRAMEWORKS.items():
-        (row,) = re.findall(rf'<div class="twin-bar-item twin-{framework}">.*?</div>', text, re.S)
+        begin = f'<details class="twin-bar-item twin-{framework}">'
+        (row,) = re.findall(rf"{begin}.*?</details>", text, re.S)
         assert f"<strong>{title}</strong>" in row
         links = re.findall(r'href="([^"]+)"', row)
         assert len(links) == 4

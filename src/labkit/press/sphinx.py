@@ -5,13 +5,16 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from labkit.press import pages
-from labkit.press.pages import cards, shell, tabs
+from labkit.press.pages import asks, cards, shell, tabs
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.add_directive("twin-prose", tabs.TwinProse)
     app.add_transform(tabs.TwinTabs)
+    app.add_directive("predict", asks.Predict)
+    app.add_directive("try", asks.Try)
+    app.add_transform(asks.Veil)
     app.add_directive("twin-bar", cards.TwinBar)
     app.add_directive("twin-curves", cards.TwinCurves)
     app.add_directive("twin-differences", cards.TwinDifferences)
