@@ -5,7 +5,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from labkit.press import pages
-from labkit.press.pages import asks, cards, shell, tabs
+from labkit.press.pages import asks, cards, outputs, shell, tabs
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -15,6 +15,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("predict", asks.Predict)
     app.add_directive("try", asks.Try)
     app.add_transform(asks.Veil)
+    app.add_transform(outputs.Drawings)
     app.add_directive("twin-bar", cards.TwinBar)
     app.add_directive("twin-curves", cards.TwinCurves)
     app.add_directive("twin-differences", cards.TwinDifferences)

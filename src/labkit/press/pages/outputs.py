@@ -3,9 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from markupsafe import Markup
+from sphinx.transforms import SphinxTransform
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -24,6 +27,24 @@ def figure(svg: str, said: Mapping[str, Any]) -> str:
         svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(said["alt"])}"', 1)
     caption = f"<figcaption>{escape(said['caption'])}</figcaption>" if said.get("caption") else ""
     return f'<figure class="twin-figure">{svg}{caption}</figure>'
+
+
+class Drawings(SphinxTransform):
+    """Put vector graphics that a chapter shows into the page itself."""
+
+    default_priority = 220  # pictures are known, and not yet collected
+
+    def apply(self) -> None:
+        """Replace each picture whose file is one."""
+        here = Path(self.env.doc2path(self.env.docname)).parent
+        for picture in list(self.document.findall(nodes.image)):
+            file = here / picture["uri"]
+            if file.suffix != ".svg" or not file.is_file():
+                continue
+            self.env.note_dependency(str(file))
+            drawn = file.read_text(encoding="utf-8")
+            drawn = drawn[drawn.index("<svg") :]
+            picture.replace_self(nodes.raw("", figure(drawn, picture), format="html"))
 
 
 def html(outputs: Sequence[Mapping[str, Any]]) -> Markup:
