@@ -15,6 +15,13 @@ STAND_INS = ROOT / "tests" / "stand_ins"
 ENVIRONMENT = dict(os.environ)
 """What the tests were begun with; frameworks that they import set variables of their own."""
 
+
+def pytest_configure(config):
+    import remembered  # it asks this file where the clone is
+
+    config.pluginmanager.register(remembered)
+
+
 FRONT = """\
 ---
 jupytext: {text_representation: {extension: .md, format_name: myst}}

@@ -19,6 +19,8 @@ from labkit.files import WriteError
 from labkit.press import chapter, claims, fingerprint, run
 from labkit.press.course import Course
 
+pytestmark = pytest.mark.engine
+
 SLOW_BODY = """\
 # T
 

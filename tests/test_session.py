@@ -9,6 +9,8 @@ import pytest
 import labkit
 from labkit import record, session
 
+pytestmark = pytest.mark.engine
+
 
 def run(code, **env):
     """Run code in a Python of its own: a session changes its whole process."""
