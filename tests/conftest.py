@@ -8,12 +8,15 @@ import pytest
 
 from labkit.session import import_triton_first
 
-import_triton_first()  # the tests import both frameworks, in any order
-
 ROOT = Path(__file__).parents[1]
-STAND_INS = ROOT / "tests" / "stand_ins"
 ENVIRONMENT = dict(os.environ)
 """What the tests were begun with; frameworks that they import set variables of their own."""
+STAND_INS = ROOT / "tests" / "stand_ins"
+
+# The tests' own networks are so small that threads only wait for each other.
+for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(name, "1")
+import_triton_first()  # the tests import both frameworks, in any order
 
 
 def pytest_configure(config):
