@@ -9,6 +9,7 @@ import pytest
 from labkit.session import import_triton_first
 
 ROOT = Path(__file__).parents[1]
+os.environ.pop("PYTEST_ADDOPTS", None)  # this pytest's, not those that it starts
 ENVIRONMENT = dict(os.environ)
 """What the tests were begun with; frameworks that they import set variables of their own."""
 STAND_INS = ROOT / "tests" / "stand_ins"
