@@ -31,7 +31,7 @@ lab: .venv/book  ## copy the notebooks to work/ and open them in JupyterLab
 	@$(BIN)/labkit copies work
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir work
 
-test: static  ## all that runs on a push; a notebook's pass is remembered
+test: static  ## all that runs on a push; passes are remembered
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: .venv/test  ## forget all passes, then also: other threads and processors, Colab, repeats

@@ -45,7 +45,7 @@ def nbval(notebook, *, strict=STRICT, report=None, **environment):
     ]
     return subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=Path(notebook).parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,13 +25,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ENVIRONMENT, ROOT
+from watched import watch
 
 import labkit
 from labkit.files import write_whole
 from labkit.press import fingerprint
-
-sys.path.append(str(ROOT / "tests" / "watched"))
-import watch
 
 FOLDER = Path(ENVIRONMENT.get("LABKIT_VERIFIED", ROOT / "_build" / "verified"))
 PLACES = ("LABKIT_RECORDS", "LABKIT_VERIFIED")
@@ -84,9 +81,13 @@ def settings():
 def machine():
     """Return the processor, Python, every installed version, and the programs that labs call."""
     tools = [shutil.which(program) for program in ("dot", "g++", "clang++")]
-    installed = sorted({f"{d.name}=={d.version}" for d in metadata.distributions()})
     system = [platform.system(), platform.machine(), platform.python_version()]
-    return [processor(), system, installed, tools]
+    return [processor(), system, installed(), tools]
+
+
+@functools.cache
+def installed():
+    return sorted({f"{d.name}=={d.version}" for d in metadata.distributions()})
 
 
 def processor():

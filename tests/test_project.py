@@ -89,7 +89,8 @@ def imports(path, code=None):
 def distributions(modules):
     """Return the packages that bring these modules, but for Python's own and the course's."""
     given = packages_distributions()
-    own = {"labkit", *(p.stem for p in (ROOT / "tests").glob("*.py"))}
+    tests = (ROOT / "tests").iterdir()
+    own = {"labkit", *(p.stem for p in tests if p.is_dir() or p.suffix == ".py")}
     tops = {m.split(".")[0] for m in modules} - set(sys.stdlib_module_names) - own
     # tensorflow-cpu brings the module, too; both are bounded under the one name.
     return {

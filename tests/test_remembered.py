@@ -62,13 +62,10 @@ def test_the_key_changes_with_all_that_a_run_reads(notebook, tmp_path, monkeypat
     keys.append(remembered.key([notebook, notebook], [file]))
     file.write_text("two")
     keys.append(remembered.key([notebook], [file]))
-    for name in ("processor", "settings"):
+    for name in ("processor", "settings", "installed"):
         with monkeypatch.context() as patch:
             patch.setattr(remembered, name, lambda: "another")
             keys.append(remembered.key([notebook], [file]))
-    with monkeypatch.context() as patch:
-        patch.setattr(remembered.metadata, "distributions", list)
-        keys.append(remembered.key([notebook], [file]))
     assert len(set(keys)) == len(keys) >= 10
 
 
