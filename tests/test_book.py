@@ -19,6 +19,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
 import pytest
+import remembered
 import yaml
 from conftest import FRONT, ROOT
 
@@ -140,9 +141,24 @@ def page(chromium, server):
             faults.append(f"asks for {request.url}")
 
     tab.on("request", elsewhere)
+    tab.faults = faults
     yield tab
     context.close()
     assert not faults
+
+
+@contextlib.contextmanager
+def once(what, book, page, path):
+    """Skip what a page has passed with the same bytes, files and browser; see `remembered`."""
+    file = book / path
+    links = re.findall(r'(?:src|href)="([^"#?]+)', file.read_text(encoding="utf-8"))
+    loaded = {(file.parent / unquote(link)).resolve() for link in links}
+    loaded = {p for p in loaded if p.is_file() and p.suffix not in (".html", ".ipynb")}
+    static = {p for p in book.rglob("*") if "_static" in p.parts and p.is_file()}
+    key = remembered.digest(page.context.browser.version, {file, Path(__file__), *loaded, *static})
+    with remembered.once(f"{what}-{path.replace('/', '-')}", key):
+        yield
+        assert page.faults == []
 
 
 def shown(page, step, framework):
@@ -292,16 +308,18 @@ class TestInABrowser:
         assert page.locator("#step-network .sd-tab-label").first.is_visible()
 
     @pytest.mark.parametrize("path", PAGES)
-    def test_no_page_is_wider_than_the_screen(self, page, path):
-        page.goto(path)
-        for width in (390, 768, 1440):
-            page.set_viewport_size({"width": width, "height": 844})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    def test_no_page_is_wider_than_the_screen(self, book, page, path):
+        with once("width", book, page, path):
+            page.goto(path)
+            for width in (390, 768, 1440):
+                page.set_viewport_size({"width": width, "height": 844})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
 
     @pytest.mark.parametrize("path", [*PAGES, "search.html"])
-    def test_no_page_asks_elsewhere_or_complains(self, page, path):
-        page.goto(path)
-        page.wait_for_load_state("networkidle")
+    def test_no_page_asks_elsewhere_or_complains(self, book, page, path):
+        with once("requests", book, page, path):
+            page.goto(path)
+            page.wait_for_load_state("networkidle")
 
     def test_math_is_drawn_without_a_script(self, page):
         page.goto("chapters/first-network.html")
@@ -318,16 +336,17 @@ class TestInABrowser:
         assert "lie on each other" in page.locator(".twin-curves svg").get_attribute("aria-label")
 
     @pytest.mark.parametrize(("path", "choice", "scheme"), MODES)
-    def test_axe_finds_nothing_beyond_what_is_listed(self, page, path, choice, scheme):
+    def test_axe_finds_nothing_beyond_what_is_listed(self, book, page, path, choice, scheme):
         from axe_playwright_python.sync_playwright import Axe
 
-        page.emulate_media(color_scheme=scheme)
-        page.goto(f"{path}?framework={choice}")
-        page.wait_for_timeout(300)
-        found = Axe().run(page, options={"preload": False}).response["violations"]
-        known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
-        new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
-        assert new == {}
+        with once(f"axe-{choice}-{scheme}", book, page, path):
+            page.emulate_media(color_scheme=scheme)
+            page.goto(f"{path}?framework={choice}")
+            page.wait_for_timeout(300)
+            found = Axe().run(page, options={"preload": False}).response["violations"]
+            known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
+            new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
+            assert new == {}
 
     def test_deep_links_to_steps(self, page):
         page.goto("chapters/first-network.html#step-train")

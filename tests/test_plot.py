@@ -7,6 +7,8 @@ import pytest
 
 from labkit import plot, svg
 
+pytestmark = pytest.mark.engine
+
 
 def test_curves_say_what_they_show():
     shown = plot.curves({"PyTorch": [3.0, 1.0], "TensorFlow": [3.0, 2.0]}, log=True)
