@@ -6,20 +6,20 @@ from functools import cache
 from itertools import pairwise
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, autolink, html_inline, image, link
 from markdown_it.token import Token
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.myst_blocks import myst_block_plugin
-from mdit_py_plugins.myst_role import myst_role_plugin
+from mdit_py_plugins.myst_role.index import myst_role, myst_role_plugin
 
 MUTE = ("myst_line_comment", "myst_target")
 """Kinds of blocks that show nothing: comments, and targets of links."""
 DEPTH = 12
 """How deep blocks may stand in others: markdown-it passes over what is deeper than 20."""
 _NAMED = re.compile(r"\{(?P<name>[^}\s]*)\}\s*(?P<rest>.*)")
-_PLACED = ("myst_role", "html_inline", "link", "image", "autolink")
+_PLACED = (myst_role, html_inline, link, image, autolink)
 
 
 @cache
@@ -30,9 +30,8 @@ def _parser() -> MarkdownIt:
         parser.use(plugin)
     parser.use(dollarmath_plugin)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # a bad one is told of
-    rules = {r.name: r.fn for r in parser.inline.ruler.__rules__}
-    for name in _PLACED:
-        parser.inline.ruler.at(name, _placing(rules[name]))
+    for rule in _PLACED:
+        parser.inline.ruler.at(rule.__name__, _placing(rule))
     return parser
 
 
