@@ -16,7 +16,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE ?= -n 2 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)
 
-.PHONY: book serve lab test test-all static unit notebooks browser numbers format clean
+.PHONY: book serve lab test test-all static unit notebooks browser third numbers format clean
 .DELETE_ON_ERROR:
 
 book: .venv/book  ## weave, run what is stale, build the book
@@ -48,13 +48,16 @@ static: .venv/test
 	$(BIN)/labkit prove
 
 unit: .venv/test
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py --ignore tests/test_third_twin.py
 
 notebooks: .venv/test  ## those of one chapter: make notebooks CHAPTER=graphs
 	$(BIN)/pytest -m "notebook and not slow" -k "$(CHAPTER)"
 
 browser: .venv/test
-	$(BIN)/pytest tests/test_book.py
+	$(BIN)/pytest tests/test_book.py tests/test_third_twin.py
+
+third: .venv/test  ## train the third twin in a browser, and keep its record
+	$(BIN)/python tests/take_third.py
 
 numbers: .venv/test  ## measure the numbers that stand in CONTRIBUTING.md
 	$(BIN)/python tests/take_numbers.py

@@ -362,6 +362,18 @@ class TestInABrowser:
         page.get_by_role("link", name="Open the first lab").click()
         page.wait_for_url("**/chapters/first-network.html")
 
+    def test_the_front_page_trains_a_network(self, page):
+        """Its code and data are found from there, and nothing is loaded before it is asked."""
+        asked = []
+        page.on("request", lambda r: asked.append(urlsplit(r.url).path))
+        page.goto("chapters/index.html")
+        page.get_by_role("button", name="Train it here").wait_for()
+        assert not [a for a in asked if a.startswith("/third/") or a.endswith("panel.js")]
+        page.get_by_role("button", name="Train it here").click()
+        page.get_by_text(re.compile(r"step \d+ of 540")).wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Go on").wait_for()
+
     def test_the_scoreboard_is_filtered(self, page):
         page.goto("chapters/scoreboard.html")
         rows = page.locator(".twin-scoreboard tbody tr")

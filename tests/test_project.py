@@ -234,13 +234,15 @@ def test_the_parts_of_the_tests_are_all_tests():
     makefile = (ROOT / "Makefile").read_text()
     recipes = {
         "test": '$(SIDE_BY_SIDE) -m "not slow"',
-        "unit": '$(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py',
+        "unit": '$(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py '
+        "--ignore tests/test_third_twin.py",
         "notebooks": '-m "notebook and not slow" -k "$(CHAPTER)"',
-        "browser": "tests/test_book.py",
+        "browser": "tests/test_book.py tests/test_third_twin.py",
     }
     for part, options in recipes.items():
         assert re.search(rf"^{part}:.*\n\t\$\(BIN\)/pytest (.*)$", makefile, re.M)[1] == options
-    assert not re.search(r"mark\.(slow|notebook)", (ROOT / "tests" / "test_book.py").read_text())
+    for file in recipes["browser"].split():
+        assert not re.search(r"mark\.(slow|notebook)", (ROOT / file).read_text())
     assert recipes.keys() - {"test"} | {"static"} <= jobs.keys()
     listed = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "notebook and not slow"],

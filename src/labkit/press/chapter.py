@@ -73,6 +73,8 @@ class Lab:
     """Why the chapter owes no ladder."""
     budget: str = ""
     """Why the chapter is over its budget, see `labkit.press.budget`; empty for one within it."""
+    third: str = ""
+    """The step whose training a page does again in JavaScript, see `labkit.press.third`."""
 
 
 @dataclass
@@ -252,6 +254,9 @@ def _parse(whole: Text) -> Chapter:
     _write_wrong_answers(cells, path)
     _check_steps(cells, whole)
     _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
+    if lab.third and lab.third not in (steps := {c.step for c in cells if c.step}):
+        message = f"lab.third: no step {lab.third!r}; {did_you_mean(lab.third, steps)}"
+        raise SourceError(path, metadata["lab"].lines["third"], message)
     _name(cells)
     chapter = Chapter(path, title, lab, cells, metadata, whole, list(_asks(cells, path)))
     _check_asks(chapter)
@@ -370,6 +375,7 @@ def _lab(given: Fields) -> Lab:
         ladder=ladder,
         no_ladder=no_ladder,
         budget=given.text("budget", ""),
+        third=given.text("third", ""),
     )
 
 

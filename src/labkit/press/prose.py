@@ -25,6 +25,7 @@ DIRECTIVES = (
     "math",
     "claim",
     "twin-differences",
+    "third-twin",
 )
 CURVES = 4
 """How many curves one figure of differences shows: two colours, two kinds of line."""
@@ -133,6 +134,9 @@ def _directive(
         # Drawn from both twins' records, which one notebook does not have.
         page = course.site.page(f"chapters/{argument}")
         return f"> [Here the book shows both twins in one figure]({page})"
+    if name == "third-twin":
+        page = course.site.page(f"chapters/{argument}")
+        return f"> [In the book, the page itself trains this network]({page})"
     if name == "math":
         return "\n".join(["$$", argument, *body, "$$"]).replace("\n\n", "\n")
     first = line + 1 + skipped

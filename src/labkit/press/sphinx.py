@@ -5,7 +5,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from labkit.press import pages
-from labkit.press.pages import asks, cards, outputs, shell, tabs
+from labkit.press.pages import asks, cards, outputs, shell, tabs, third
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -20,6 +20,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("twin-curves", cards.TwinCurves)
     app.add_directive("twin-differences", cards.TwinDifferences)
     app.add_directive("twin-ladder", cards.TwinLadder)
+    app.add_directive("third-twin", third.ThirdTwin)
     app.add_directive("claim", cards.ClaimCard)
     app.add_directive("scoreboard", cards.Scoreboard)
     # MathML is in all browsers since 2023: no script, and no request for one.
@@ -37,5 +38,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", lambda _: pages.begin())
     app.connect("html-page-context", shell.lighten, priority=900)
     app.connect("build-finished", shell.copy_notebooks)
+    app.connect("build-finished", third.write_data)
     app.connect("build-finished", shell.drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,7 +11,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from labkit import record, twins
-from labkit.press import budget, claims, pages, prose, prove
+from labkit.press import budget, claims, pages, prose, prove, third
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.claims import Claim, Verdict
 from labkit.press.course import Course
@@ -121,7 +121,7 @@ class TwinLadder(Card):
     def make(self) -> list[nodes.Node]:
         """Return one line where all rungs hold, which opens to a table, one row a rung."""
         chapter, records = self.course.chapter(self.arguments[0]), self.course.records
-        self.depends_on(*(records.path(chapter.name, f) for f in FRAMEWORKS))
+        self.depends_on(*(records.path(chapter.name, f) for f in (*FRAMEWORKS, third.NAME)))
         rungs = prove.of_chapter(records, chapter.lab)
         shown = [(rung, _part(rung.difference)) for rung in rungs]
         broken = [rung for rung in rungs if not rung.holds]
