@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import functools
+import gzip
 import html
 import http.server
 import json
@@ -347,6 +348,118 @@ class TestInABrowser:
             known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
             new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
             assert new == {}
+
+    def test_a_phone_shows_the_first_sentence_and_what_a_finger_can_press(self, page):
+        page.set_viewport_size({"width": 390, "height": 844})
+        small = """[...document.querySelectorAll(
+            '.bd-header-article :is(button, summary, label), ' +
+            '.bd-article :is(summary, button:not(.copybtn), select, .twin > .sd-tab-label), ' +
+            '.prev-next-area a')]
+            .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43.5)
+            .map(e => e.outerHTML.slice(0, 100))"""
+        for path in (*LABS, "chapters/scoreboard.html"):
+            page.goto(path)
+            assert page.evaluate(small) == []
+            words = page.locator(".bd-article > section > p").first.bounding_box()
+            assert words["y"] + 30 < 844, path
+        page.goto("chapters/first-network.html")
+        page.evaluate("document.querySelector('#step-train').scrollIntoView()")
+        code = page.locator("#step-train pre").first
+        assert code.evaluate("p => p.scrollWidth > p.clientWidth")
+        assert "local" in code.evaluate("p => getComputedStyle(p).backgroundAttachment")
+        page.locator(".twin-bar summary").first.click()
+        box = page.locator(".twin-bar details[open] > div").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        for link in page.locator(".twin-bar details[open] a").all():
+            assert link.bounding_box()["height"] >= 43.5
+
+    def test_a_term_opens_where_it_stands(self, page):
+        page.goto("chapters/first-network.html?framework=pytorch")
+        address, asked = page.url, []
+        page.wait_for_load_state("networkidle")
+        icon = "favicon.svg"  # fetched when the browser likes
+        page.on("request", lambda r: r.url.endswith(icon) or asked.append(r.url))
+        link = page.locator("a[data-gloss]").nth(1)
+        gloss = page.locator(f"#{link.get_attribute('data-gloss')}")
+        for open_it in (link.click, lambda: (link.focus(), page.keyboard.press("Enter"))):
+            assert not gloss.is_visible()
+            open_it()
+            assert gloss.is_visible()
+            at, below = link.bounding_box(), gloss.bounding_box()
+            assert 0 <= below["y"] - at["y"] - at["height"] < 12
+            page.keyboard.press("Escape")
+        assert not gloss.is_visible()
+        assert link.evaluate("a => document.activeElement === a")
+        assert (page.url, asked) == (address, [])
+
+    def test_ink_paper_and_focus(self, page):
+        """Links, inputs and outputs can be told apart; paper is white; the focus is seen."""
+        color = "e => getComputedStyle(e).color"
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        page.goto("chapters/first-network.html?framework=both")
+        twins = [
+            page.locator(f"#step-network .sd-tab-label.twin-{f}").evaluate(color)
+            for f in chapter.FRAMEWORKS
+        ]
+        link = page.locator(".bd-article p a").first.evaluate(color)
+        assert link not in (*twins, page.locator(".bd-article p").first.evaluate(color))
+        paper = "e => getComputedStyle(e).backgroundColor"
+        step = page.locator("#step-network")
+        made = step.locator(".cell_output pre").first.evaluate(paper)
+        assert made != step.locator(".cell_input pre").first.evaluate(paper)
+        sizes = [
+            float(page.locator(h).first.evaluate("h => parseFloat(getComputedStyle(h).fontSize)"))
+            for h in (".bd-article h2", ".bd-article h3")
+        ]
+        assert sizes[0] > 1.2 * sizes[1]
+        for moving in (".btn", ".sd-tab-label", "a"):
+            timing = page.locator(moving).first.evaluate("e => getComputedStyle(e).transition")
+            assert re.fullmatch(r"none.*|all|.* 0s.*", timing), timing
+        ring = """() => { const e = document.activeElement.closest('label') ??
+            document.activeElement, s = getComputedStyle(e);
+            return [e.outerHTML.slice(0, 80), s.outlineStyle, parseFloat(s.outlineWidth)]; }"""
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            what, look, width = page.evaluate(ring)
+            assert look != "none", what
+            assert width >= 2, what
+        page.emulate_media(color_scheme="dark", media="print")
+        assert page.locator("body").evaluate(paper) == "rgb(255, 255, 255)"
+        assert page.locator("#step-network pre").first.evaluate(color) == "rgb(31, 35, 40)"
+        for frame in (".twin-figure", ".cell_input", ".cell_output"):
+            said = page.locator(frame).first.evaluate("e => getComputedStyle(e).breakInside")
+            assert said == "avoid"
+
+    def test_without_a_script_nothing_is_dead(self, chromium, server):
+        context = chromium.new_context(java_script_enabled=False, base_url=server)
+        page = context.new_page()
+        page.goto("chapters/first-network.html")
+        dead = [b for b in page.locator("button, select").all() if b.is_visible()]
+        assert [b.evaluate("b => b.outerHTML") for b in dead] == []
+        assert shown(page, "network", "pytorch")
+        page.locator("#step-network .sd-tab-label.twin-tensorflow").click()
+        assert shown(page, "network", "tensorflow")
+        page.goto("chapters/scoreboard.html")
+        assert not page.locator(".twin-filters").is_visible()
+        context.close()
+
+    def test_a_chapter_weighs_little(self, chromium, server):
+        """What a browser that knows nothing yet fetches for a page, as it comes over the wire."""
+        for path in LABS:
+            fetched, sizes = [], {}
+            context = chromium.new_context(viewport={"width": 1440, "height": 900})
+            page = context.new_page()
+            page.on("response", lambda answer, seen=fetched: seen.append(answer))
+            page.goto(f"{server}{path}?framework=both", wait_until="networkidle")
+            for answer in fetched:
+                body = answer.body()
+                packed = answer.url.endswith((".png", ".jpg", ".webp", ".woff2"))
+                sizes[answer.url] = len(body if packed else gzip.compress(body))
+            context.close()
+            assert len(sizes) > 10
+            assert sum(sizes.values()) <= 350 * 1024, sizes
+            assert not any(url.endswith((".woff2", ".ttf")) for url in sizes)
 
     def test_deep_links_to_steps(self, page):
         page.goto("chapters/first-network.html#step-train")
@@ -823,6 +936,18 @@ def test_prose_for_one_twin_stands_under_its_tab(book, path):
         wanted = [letters(c.source) for c in tagged if c.framework == framework]
         assert shown == wanted
     assert len(page.prose) == len(tagged)
+
+
+def test_every_page_says_what_it_is(book):
+    for name in PAGES:
+        text = (book / name).read_text()
+        (said,) = re.findall(r'<meta name="description" content="([^"]+)">', text)
+        assert 20 < len(html.unescape(said)) <= 203, name
+        (picture,) = re.findall(r'<meta property="og:image" content="([^"]+)">', text)
+        assert ((book / name).parent / picture).is_file()
+        assert f'<meta property="og:description" content="{said}">' in text
+    lost = (book / "404.html").read_text()
+    assert 'href="chapters/index.html"' in lost
 
 
 def test_what_only_tests_read_is_not_in_the_book(book):

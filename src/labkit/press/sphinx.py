@@ -5,7 +5,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from labkit.press import pages
-from labkit.press.pages import asks, cards, outputs, shell, tabs, third
+from labkit.press.pages import asks, cards, glosses, outputs, share, shell, slim, tabs, third
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -36,8 +36,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("page.js", loading_method="defer")
     app.connect("config-inited", shell.configure)
     app.connect("builder-inited", lambda _: pages.begin())
+    app.connect("doctree-read", glosses.depend)
+    app.connect("html-page-context", glosses.add)
+    app.connect("html-page-context", share.describe, priority=900)
     app.connect("html-page-context", shell.lighten, priority=900)
     app.connect("build-finished", shell.copy_notebooks)
     app.connect("build-finished", third.write_data)
-    app.connect("build-finished", shell.drop_icon_script)
+    app.connect("build-finished", share.finish)
+    app.connect("build-finished", slim.slim, priority=900)  # when all pages are written
     return {"parallel_read_safe": True, "parallel_write_safe": True}

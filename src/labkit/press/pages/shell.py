@@ -1,7 +1,6 @@
 """The page around the cards: the theme's settings, mathematics, scripts, and the notebooks."""
 
 import hashlib
-import re
 import shutil
 from html import escape
 from pathlib import Path
@@ -13,7 +12,9 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from labkit.press.pages import share
 from labkit.press.pages.html import TEMPLATES
+from labkit.press.site import Site
 
 STATIC = TEMPLATES.with_name("static")
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def configure(app: Sphinx, config: Any) -> None:
     config.templates_path.append(str(TEMPLATES))
     config.html_static_path.append(str(STATIC))
     config.html_math_renderer = "mathml"
+    config.html_baseurl = config.html_baseurl or share.address(Site.read(Path(root))) or ""
 
 
 def digest() -> str:
@@ -65,17 +67,6 @@ def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
         target = Path(app.outdir, file.relative_to(app.srcdir))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-
-
-def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
-    """Take a script of 1.4 MB out of every page: the theme's icons come as a font, too."""
-    if error or app.builder.format != "html":
-        return
-    script = re.compile(r"<script[^>]*fontawesome\.js[^>]*></script>\s*")
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if "fontawesome.js" in text:
-            page.write_text(script.sub("", text), encoding="utf-8")
 
 
 def _mathml(node: nodes.Element, *, block: bool) -> str:

@@ -44,3 +44,22 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }, true);
 })();
+
+// --- a term's gloss opens where it stands; the link itself leads to the glossary --------------
+document.addEventListener("click", (e) => {
+  const link = e.target.closest("a[data-gloss]");
+  const box = link && document.getElementById(link.dataset.gloss);
+  if (!box?.showPopover || e.ctrlKey || e.metaKey || e.shiftKey) return;
+  e.preventDefault();
+  box.showPopover({ source: link });
+  const at = link.getBoundingClientRect();
+  const left = Math.min(at.left, document.documentElement.clientWidth - box.offsetWidth - 8);
+  box.style.left = `${Math.max(8, left) + scrollX}px`;
+  box.style.top = `${at.bottom + scrollY + 4}px`;
+  box.focus({ preventScroll: true });
+  box.onkeydown = (key) => {
+    if (key.key !== "Escape") return;
+    box.hidePopover();
+    link.focus({ preventScroll: true });
+  };
+});
