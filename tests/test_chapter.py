@@ -10,7 +10,7 @@ from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from labkit.press import chapter
+from labkit.press import chapter, markdown
 from labkit.press.source import SourceError
 
 PATH = Path("chapters/tiny.md")
@@ -126,18 +126,17 @@ def given(old, new):
         ("---\nlab: " + "[" * 5000 + "\n---\n", 1, "nested too deeply"),
         ("---\n- lab\n---\n", 1, "has no `lab:`"),
         ("---\ntitle: x\n---\n", 1, "has no `lab:`"),
-        (given("read: 1", "read: soon"), 4, "`read` is 'soon'; it must be a whole number"),
-        (given("read: 1", "read: -5"), 4, "`read` is -5; it must be a whole number, 1 or more"),
-        (given("read: 1", "read: yes"), 4, "`read` is True; it must be a whole number"),
-        (given("run: 1", "run: 0"), 4, "`run` is 0; it must be a whole number, 1 or more"),
-        (given("read: 1", "read: 2026-13-45"), 4, "cannot be read as YAML: month must be in 1..12"),
-        (given("read: 1", "read: " + "9" * 5000), 4, "cannot be read as YAML: Exceeds the limit"),
-        (given("read: 1, ", ""), 4, "`read` is missing; it must be a whole number"),
-        (given("read:", "raed:"), 4, "lab: unknown 'raed'; did you mean 'read'?"),
-        (given("read: 1", "read: 1, read: 2"), 4, "key 'read' stands twice, first in line 4"),
-        (given("read: 1", "read: &x 1, run: *x"), 4, "an alias (*); write the value out"),
-        (given("read: 1", "1: read"), 4, "key 1 is no word; put it in quotes"),
-        (given("read: 1", "[a]: 1"), 4, "key ['a'] is no word"),
+        (given("budget: tiny", "budget: 5"), 4, "`budget` is 5; it must be a text"),
+        (given("budget: tiny", "budget: yes"), 4, "`budget` is True; it must be a text"),
+        (given("budget: tiny", "budget: ''"), 4, "`budget` is ''; it must be a text"),
+        (given("tiny, b", "tiny, x: 2026-13-45, b"), 4, "as YAML: month must be in 1..12"),
+        (given("tiny, b", "tiny, x: " + "9" * 5000 + ", b"), 4, "as YAML: Exceeds the limit"),
+        (given("difficulty: beginner, ", ""), 4, "`difficulty` is missing; it must be a text"),
+        (given("budget:", "bugdet:"), 4, "lab: unknown 'bugdet'; did you mean 'budget'?"),
+        (given("name: tiny", "name: x, name: y"), 4, "key 'name' stands twice, first in line 4"),
+        (given("budget: tiny", "budget: &x tiny, needs: *x"), 4, "an alias (*); write the value"),
+        (given("budget: tiny", "1: tiny"), 4, "key 1 is no word; put it in quotes"),
+        (given("budget: tiny", "[a]: 1"), 4, "key ['a'] is no word"),
         (given("name: tiny", "name: other"), 4, "`name` is 'other', the file 'tiny'"),
         (given("name: tiny", "name: 'a b'"), 4, "must be made of lower-case letters"),
         (given("beginner", "begginer"), 4, "did you mean 'beginner'?"),
@@ -178,13 +177,13 @@ def test_bad_front_matter(front, line, words):
 
 
 def test_a_fault_in_a_map_of_several_lines_has_its_own_line():
-    lab = "lab:\n  name: tiny\n  read: 1\n  run: 1\n  difficulty: beginner\n  ladder: []\n"
+    lab = "lab:\n  name: tiny\n  budget: tiny\n  difficulty: beginner\n  ladder: []\n"
     front = "---\n" + lab + "  equal:\n    one: first\n    two:\n      what: second\n%s---\n"
     said = error("# T\n", front % "      bound: 1\n")
-    assert said.startswith("chapters/tiny.md:12: lab.equal.two: `bound` is 1; it must be")
+    assert said.startswith("chapters/tiny.md:11: lab.equal.two: `bound` is 1; it must be")
     said = error("# T\n", front % "    one: third\n")
     assert said.startswith(
-        "chapters/tiny.md:12: the front matter cannot be read as YAML: key 'one'"
+        "chapters/tiny.md:11: the front matter cannot be read as YAML: key 'one'"
     )
 
 
@@ -297,9 +296,10 @@ def test_a_solo_cell_needs_no_twin():
     assert cells[1].framework == "pytorch"
 
 
-def test_headings_are_not_sought_in_code():
-    text = "# A\n```python\n# no heading\n```\n## B\n"
-    assert [t for _, _, t in chapter.headings(text)] == ["A", "B"]
+def test_headings_and_labels_are_not_sought_in_code():
+    text = "(a)=\n# A\n```python\n# no heading\n(c)=\n```\n(b)=\nB `b`\n---\n"
+    assert list(markdown.headings(text)) == [(1, 1, "A"), (7, 2, "B `b`")]
+    assert list(markdown.labels(text)) == [(0, "a"), (6, "b")]
 
 
 def parted(tmp_path, rest, body="# T\n\nWords.\n"):

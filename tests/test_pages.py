@@ -174,12 +174,16 @@ def test_a_card_depends_on_its_own_claims_records_alone(ruled):
 def test_a_verdict_by_timings_depends_on_the_code_that_took_them(ruled):
     noted = set()
     assert ">holds</span>" in make(cards.ClaimCard, ruled, "tiny", noted=noted)
-    assert names(noted) == {"claims.yml", "tiny.md", "tiny.pytorch.json", "tiny.tensorflow.json"}
+    records = {"tiny.pytorch.json", "tiny.tensorflow.json"}
+    assert names(noted) == {"claims.yml", "tiny.md", *records}
     file = ruled / "chapters" / "tiny.md"
     file.write_text(file.read_text().replace("'n': 1", "'n': 2"))
     pages.begin()
     card = make(cards.ClaimCard, ruled, "tiny")
     assert "measured before the code changed" in card
+    (ruled / "chapters" / "tiny.exercises.md").write_text("## Exercises\n")
+    make(cards.ClaimCard, ruled, "tiny", noted=noted)
+    assert names(noted) == {"claims.yml", "tiny.md", "tiny.exercises.md", *records}
 
 
 def counted(monkeypatch, module, name):
@@ -195,17 +199,21 @@ def counted(monkeypatch, module, name):
 
 
 def test_a_build_reads_each_file_once(ruled, monkeypatch):
+    executed(ruled)
     read = [
         counted(monkeypatch, claims, "load"),
         counted(monkeypatch, record, "read"),
         counted(monkeypatch, course_module, "load"),
     ]
+    twins = counted(monkeypatch, pages, "read_notebook")
     for _ in range(2):
         make(cards.Scoreboard, ruled)
         for name in ("other", "tiny"):
             make(cards.ClaimCard, ruled, name)
         make(cards.TwinBar, ruled, "tiny")
+        reader.read((ruled / "chapters" / "tiny.md").read_text(), str(ruled))
     assert all(read)
+    assert twins == {"pytorch.ipynb": 1, "tensorflow.ipynb": 1}
     assert {count for calls in read for count in calls.values()} == {1}
 
 

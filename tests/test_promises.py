@@ -231,7 +231,7 @@ def test_no_training_sees_what_is_for_testing(name):
 
 # Steps and functions that say how well a network does on what it has not seen.
 JUDGING = {
-    "first-network": ("test", "accuracy", "confusion", "mistakes", "save"),
+    "first-network": ("test", "accuracy", "mistakes", "save"),
     "same-experiment": ("test_loss", "accuracy_of"),
     "recurrent": ("carry", "read_on", "hidden"),
     "graphs": (),
@@ -426,10 +426,6 @@ def test_a_notebook_and_its_record_name_one_set_of_versions(name, framework):
 
 def test_printed_timings_are_those_of_the_records():
     """What a clock decided stands twice, in the output and in the record."""
-    twins = twins_of("first-network")
-    for framework, found in twins.records.items():
-        (said,) = re.findall(r"set: (\S+) s", twins.printed("speed", framework))
-        assert float(said) == pytest.approx(found["measured"]["read_test_set"]["median"], rel=0.005)
     twins = twins_of("recurrent")
     for framework, found in twins.records.items():
         pattern = r"^float(\d\d), (\w+) *: ([\d.]+) ms \(spread ([\d.]+)\)"
@@ -454,8 +450,9 @@ def test_single_results_stand_in_outputs_as_in_records():
     """An accuracy typed into a record is not the one that was printed."""
     say = {
         "first-network": {
-            "test_accuracy": ("accuracy", lambda v: f"{v:.1%} right"),
-            "parameters": ("network", lambda v: f"{v:,} parameters"),
+            "test_accuracy": ("accuracy", lambda v: f" unseen: {v:.1%}\n"),
+            "parameters": ("network", lambda v: f"PyTorch:    {v:,}\n"),
+            "train_accuracy": ("by-heart", lambda v: f"from: {v:.1%}\n"),
         },
         "same-experiment": {
             "test_loss": ("train", lambda v: f"test loss {v:.10f}"),
@@ -495,7 +492,8 @@ def redrawn(name, exact):
     if name == "first-network":
         yield "curve", plot.curves(exact["losses"])
         classes = tuple(str(digit) for digit in range(10))
-        yield "confusion", plot.confusion(np.array(exact["confusion"]), classes)
+        yield "film", plot.chances(exact["film"], classes)
+        yield "untrained", plot.chances({"before training": exact["untrained"]}, classes)
     if name == "same-experiment":
         names = ("kernels turned", "order of flatten", "padding on both sides")
         names += ("BatchNorm's epsilon", "Adam's epsilon", "momentum under a schedule")

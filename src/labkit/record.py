@@ -121,7 +121,7 @@ def write(
             part: machine(device) if now else old.get("machine", {}).get(part)
             for part, now in (("exact", exact), ("measured", measured))
         },
-        "exact": {**old.get("exact", {}), **{k: _plain(k, v) for k, v in (exact or {}).items()}},
+        "exact": {**old.get("exact", {}), **{k: plain(k, v) for k, v in (exact or {}).items()}},
         "measured": {
             **old.get("measured", {}),
             **{k: _measurement(k, v) for k, v in (measured or {}).items()},
@@ -165,7 +165,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         # What may not be written is not read either: a hand may have been at it.
         for name, value in content["exact"].items():
-            _plain(name, value)
+            plain(name, value)
     except RecordError as error:
         raise RecordError(f"{path}: {error}; delete it and run the lab again") from error
     return content
@@ -250,14 +250,20 @@ def _gpu() -> str:
     return str(tf.config.experimental.get_device_details(card).get("device_name", "GPU"))
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return `value` as JSON holds it, or say what is wrong with it."""
+def plain(name: str, value: Any) -> Any:
+    """Return `value` as JSON holds it.
+
+    Raises
+    ------
+    RecordError
+        When it is no number, text, or (nested) list, map or array of them, or not finite.
+    """
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(name, v) for v in value]
+        return [plain(name, v) for v in value]
     if isinstance(value, Mapping):
-        return {str(k): _plain(f"{name}.{k}", v) for k, v in value.items()}
+        return {str(k): plain(f"{name}.{k}", v) for k, v in value.items()}
     if isinstance(value, float) and not np.isfinite(value):
         raise RecordError(f"exact.{name} holds {value}: a record holds finite numbers")
     if isinstance(value, int) and abs(value) >= 2**63:

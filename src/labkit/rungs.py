@@ -65,12 +65,26 @@ def compare(first: Exact, second: Exact, more: Sequence[Rung] = ()) -> list[Step
         Further rungs, after the course's own.
     """
     steps: list[Step] = []
-    for rung in (*RUNGS, *more):
-        holds, difference, detail = _climb(rung, first, second)
-        steps.append(Step(rung.name, rung.compares, holds, difference, detail))
-        if not holds:
+    noted = [_COMPARED] if any(_has(x, _COMPARED.needs) for x in (first, second)) else []
+    for rung in (*RUNGS, *noted, *more):
+        steps.append(climb(rung, first, second))
+        if not steps[-1].holds:
             break
     return steps
+
+
+def climb(rung: Rung, first: Exact, second: Exact) -> Step:
+    """Say what one rung says of two twins; one that lacks what it needs breaks it."""
+    if all(_has(x, rung.needs) for x in (first, second)):
+        try:
+            said = rung.test(first, second)
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
+            # A record is a file: another labkit may have written it, or a hand.
+            form = f"{rung.needs} has not the known form in both: run the lab again"
+            said = False, None, form
+    else:
+        said = False, None, f"no {rung.needs} in both records"
+    return Step(rung.name, rung.compares, *said)
 
 
 def first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
@@ -140,16 +154,6 @@ def took_effect(names: Sequence[str]) -> Rung:
     return Rung("took effect", f"{wanted}: as often in both, and not never", test, "took_effect")
 
 
-def _climb(rung: Rung, first: Exact, second: Exact) -> tuple[bool, float | None, str]:
-    if not all(_has(x, rung.needs) for x in (first, second)):
-        return False, None, f"no {rung.needs} in both records"
-    try:
-        return rung.test(first, second)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-        # A record is a file: another labkit may have written it, or a hand.
-        return False, None, f"{rung.needs} has not the known form in both: run the lab again"
-
-
 def _has(exact: Exact, path: str) -> bool:
     value: Any = exact
     for key in path.split("."):
@@ -170,7 +174,7 @@ def _close(
     if not size:
         return False, None, f"{a.size:,} numbers, and all of them 0: nothing is compared"
     gap = float(np.abs(a - b).max() / size)
-    return gap <= bound, gap, f"{a.size:,} numbers"
+    return gap <= bound, gap, f"{a.size:,} number{'s' if a.size > 1 else ''}"
 
 
 def _parameters(a: Exact, b: Exact) -> tuple[bool, float | None, str]:
@@ -229,6 +233,24 @@ def _evaluation(a: Exact, b: Exact) -> tuple[bool, float | None, str]:
         return False, None, f"shapes {tuple(ours['shape'])} and {tuple(theirs['shape'])}"
     holds, gap, detail = _close(ours["projections"], theirs["projections"])
     return holds, gap, f"{int(np.prod(ours['shape'])):,} numbers" if gap is not None else detail
+
+
+def _compared(a: Exact, b: Exact) -> tuple[bool, float | None, str]:
+    """Compare each result that the labs printed side by side by its own size."""
+    ours, theirs = a["compared"], b["compared"]
+    if ours.keys() != theirs.keys() or not ours:
+        return False, None, f"{', '.join(ours) or 'none'}; and {', '.join(theirs) or 'none'}"
+    gaps = [0.0]
+    for name, value in ours.items():
+        if isinstance(value, str):
+            if value != theirs[name]:
+                return False, None, f"{name}: {value!r} and {theirs[name]!r}"
+            continue
+        holds, gap, detail = _close(value, theirs[name])
+        if not holds and np.any(value) | np.any(theirs[name]):  # zeros on both sides are equal
+            return False, gap, f"first at {name}, {detail}"
+        gaps.append(gap or 0.0)
+    return True, max(gaps), f"{len(ours)} results"
 
 
 def _by_weight(name: str, nothing: str) -> Test:
@@ -322,3 +344,6 @@ RUNGS: tuple[Rung, ...] = (
     ),
 )
 """The rungs of every ladder, from the bottom."""
+
+_COMPARED = Rung("compared", "what the lab shows of both twins", _compared, "compared")
+"""The rung of labs that show results of both, see `labkit.Session.compare`."""

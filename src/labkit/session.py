@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
-from labkit import ladder, record, rungs, twins
+from labkit import beside, ladder, record, rungs, twins
 from labkit.errors import LabkitError
 from labkit.files import WriteError
 
@@ -43,6 +43,7 @@ class Session:
     scratch: Path
     """A folder for the lab's files, deleted when Python ends."""
     _took_effect: dict[str, int] = field(default_factory=dict, repr=False)
+    _compared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def record(
         self,
@@ -72,6 +73,27 @@ class Session:
         for name, count in times.items():
             self._took_effect[name] = int(count)
         self.record(exact={"took_effect": self._took_effect})
+
+    def compare(self, **results: Any) -> None:
+        """Print results beside the other twin's, such as ``loss=loss``, and note them.
+
+        The other twin's come from the course's record of it, so one notebook alone shows both.
+
+        Parameters
+        ----------
+        **results
+            Name to number, text, array, or list of numbers.
+        """
+        first, second = FRAMEWORKS
+        theirs = record.course(self.chapter, second if self.framework == first else first)
+        known = theirs["exact"].get("compared", {}) if theirs else {}
+        for name, result in results.items():
+            ours = self._compared[name] = record.plain(name, result)
+            pair = {self.framework: ours}
+            values = [pair.get(framework, known.get(name)) for framework in FRAMEWORKS]
+            titles = (FRAMEWORKS[first], FRAMEWORKS[second])
+            print(*beside.lines(name, values[0], values[1], titles), sep="\n")
+        self.record(exact={"compared": self._compared})
 
     def prove(
         self,
@@ -119,6 +141,8 @@ class Session:
             return
         effects = [rungs.took_effect(list(self._took_effect))] if self._took_effect else []
         ours = {**noted, "took_effect": self._took_effect}
+        if self._compared:
+            ours["compared"] = self._compared
         steps = rungs.compare(ours, theirs["exact"], effects)
         print(f"this notebook, held against the course's in {FRAMEWORKS[other]}:")
         print(rungs.report(steps))

@@ -7,7 +7,7 @@ import json
 import re
 import reprlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from jupytext.myst import myst_to_notebook
 from packaging.requirements import InvalidRequirement, Requirement
 
 from labkit.press import fields
+from labkit.press.asks import Predict, Try, asks
 from labkit.press.fields import Fields
+from labkit.press.markdown import headings, labels
 from labkit.press.source import SourceError, Text, did_you_mean, read_text
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
@@ -58,10 +60,6 @@ class Lab:
     """The ``lab:`` part of a chapter's front matter."""
 
     name: str
-    read: int
-    """Minutes to read."""
-    run: int
-    """Minutes to run."""
     difficulty: str
     needs: dict[str, str] = field(default_factory=dict)
     """What the lab needs beyond the two frameworks: module to pip requirement."""
@@ -73,6 +71,10 @@ class Lab:
     """What must have taken effect in training for the ladder to count; None owes no ladder."""
     no_ladder: str = ""
     """Why the chapter owes no ladder."""
+    budget: str = ""
+    """Why the chapter is over its budget, see `labkit.press.budget`; empty for one within it."""
+    third: str = ""
+    """The step whose training a page does again in JavaScript, see `labkit.press.third`."""
 
 
 @dataclass
@@ -118,6 +120,8 @@ class Chapter:
     cells: list[Cell]
     metadata: dict[str, Any]
     text: Text
+    asks: list[Predict | Try]
+    """What it asks of the reader, in order."""
 
     @property
     def name(self) -> str:
@@ -133,6 +137,21 @@ class Chapter:
     def cells_of(self, framework: str) -> list[Cell]:
         """Return the cells of one twin: its own and the shared ones."""
         return [c for c in self.cells if c.framework in (None, framework)]
+
+    @property
+    def predictions(self) -> list[Predict]:
+        """What it asks the reader to predict, in order."""
+        return [a for a in self.asks if isinstance(a, Predict)]
+
+    @property
+    def tries(self) -> list[Try]:
+        """What it asks the reader to try, in order."""
+        return [a for a in self.asks if isinstance(a, Try)]
+
+    def again(self, edit: Try, framework: str) -> list[Cell]:
+        """Return the cells of one twin that an edit is tried in, with the edit made."""
+        own = {c.step: c for c in self.cells_of(framework) if c.step}
+        return [replace(own[s], source=edit.code(own[s].source)) for s in edit.again]
 
 
 def is_chapter(text: str) -> bool:
@@ -235,21 +254,13 @@ def _parse(whole: Text) -> Chapter:
     _write_wrong_answers(cells, path)
     _check_steps(cells, whole)
     _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
+    if lab.third and lab.third not in (steps := {c.step for c in cells if c.step}):
+        message = f"lab.third: no step {lab.third!r}; {did_you_mean(lab.third, steps)}"
+        raise SourceError(path, metadata["lab"].lines["third"], message)
     _name(cells)
-    return Chapter(path, title, lab, cells, metadata, whole)
-
-
-def headings(source: str) -> Iterator[tuple[int, int, str]]:
-    """Yield line offset, depth and title of each heading in Markdown, outside of code."""
-    fence = None
-    for offset, line in enumerate(source.splitlines()):
-        mark = re.match(r"\s*(`{3,}|~{3,})", line)
-        if mark and fence is None:
-            fence = mark[1]
-        elif mark and fence and line.strip().startswith(fence):
-            fence = None
-        elif fence is None and (found := re.match(r"(#{1,6}) (.+)", line)):
-            yield offset, len(found[1]), found[2].strip()
+    chapter = Chapter(path, title, lab, cells, metadata, whole, list(_asks(cells, path)))
+    _check_asks(chapter)
+    return chapter
 
 
 def _slug(title: str) -> str:
@@ -339,7 +350,7 @@ def _front_matter(text: str, path: Path) -> tuple[Lab, dict[str, Any]]:
     metadata = fields.parse(parts[0][3:], path, "the front matter")
     if not isinstance(metadata, fields.Map) or not isinstance(metadata.get("lab"), fields.Map):
         line = text[: text.find("\nlab:") + 1].count("\n") + 1
-        raise SourceError(path, line, "the front matter has no `lab:` with name, read, run, …")
+        raise SourceError(path, line, "the front matter has no `lab:` with name, difficulty, …")
     return _lab(Fields(metadata["lab"], path, "lab", metadata.lines["lab"])), metadata
 
 
@@ -357,14 +368,14 @@ def _lab(given: Fields) -> Lab:
     equal = given.part("equal")
     return Lab(
         name,
-        given.whole("read"),
-        given.whole("run"),
         difficulty,
         needs=_needs(given.part("needs")),
         claims=given.texts("claims"),
         equal=tuple(_equal(equal, row) for row in equal),
         ladder=ladder,
         no_ladder=no_ladder,
+        budget=given.text("budget", ""),
+        third=given.text("third", ""),
     )
 
 
@@ -440,10 +451,8 @@ def _check_headings(cells: list[Cell], text: Text) -> None:
     for cell in (c for c in cells if c.kind == "markdown"):
         for offset, _, title in headings(cell.source):
             _once(f"heading {title!r}", title.casefold(), cell.line + offset, seen, text)
-        for offset, row in enumerate(cell.source.splitlines()):
-            if label := re.fullmatch(r"\(([\w-]+)\)=\s*", row):
-                name = f"label {label[1]!r}"
-                _once(name, f"({label[1]})", cell.line + offset, seen, text)
+        for offset, label in labels(cell.source):
+            _once(f"label {label!r}", f"({label})", cell.line + offset, seen, text)
 
 
 def _once(what: str, key: str, line: int, seen: dict[str, int], text: Text) -> None:
@@ -640,6 +649,38 @@ def _check_ladder(cells: list[Cell], lab: Lab, path: Path, line: int) -> None:
             "write that step, or say here why none is needed"
         )
         raise SourceError(path, line, message)
+
+
+def _asks(cells: list[Cell], path: Path) -> Iterator[Predict | Try]:
+    for cell in (c for c in cells if c.kind == "markdown"):
+        yield from asks(cell.source, path, cell.line)
+
+
+def _check_asks(chapter: Chapter) -> None:
+    """Check names, which are ids in the page, and that each edit can be made in both twins."""
+    seen: dict[str, int] = {}
+    for found in chapter.asks:
+        _once(f"name {found.name!r}", found.name, found.line, seen, chapter.text)
+    for edit in chapter.tries:
+        unused = set(edit.edit)
+        for framework, name in FRAMEWORKS.items():
+            own = {c.step: c for c in chapter.cells_of(framework) if c.step and c.role is None}
+            for step in edit.again:
+                if step not in own:
+                    hint = did_you_mean(step, own)
+                    raise chapter.text.error(edit.line, f"{{try}}: no step {step!r}; {hint}")
+            sources = [own[step].source for step in edit.again]
+            counts = {old: sum(s.count(old) for s in sources) for old in edit.edit}
+            if max(counts.values()) != 1:
+                message = (
+                    f"{{try}}: the steps run again in {name} hold none of the old texts once: "
+                    + ", ".join(f"{old!r} {count} times" for old, count in counts.items())
+                )
+                raise chapter.text.error(edit.line, message)
+            unused -= {old for old, count in counts.items() if count}
+        if unused:
+            message = f"{{try}}: {min(unused)!r} stands in neither twin's steps run again"
+            raise chapter.text.error(edit.line, message)
 
 
 def _name(cells: list[Cell]) -> None:

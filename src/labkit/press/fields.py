@@ -158,13 +158,6 @@ class Fields:
             raise self._no(key, "a list of words, [like, this]")
         return tuple(value)
 
-    def whole(self, key: str) -> int:
-        """Return a whole number, 1 or more."""
-        value = self.content.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._no(key, "a whole number, 1 or more")
-        return value
-
     def bound(self, key: str) -> float | None:
         """Return a number between 0 and 1, None where there is none."""
         if key not in self:

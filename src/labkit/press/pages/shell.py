@@ -1,5 +1,6 @@
 """The page around the cards: the theme's settings, mathematics, scripts, and the notebooks."""
 
+import hashlib
 import re
 import shutil
 from html import escape
@@ -23,7 +24,8 @@ def configure(app: Sphinx, config: Any) -> None:
     root = str(app.srcdir)
     config.nb_custom_formats = {".md": ["labkit.press.pages.reader.read", {"root": root}]}
     config.html_theme_options |= {
-        "article_header_end": ["framework-switch", "article-header-buttons"],
+        "article_header_start": ["book-contents", "page-contents"],
+        "article_header_end": ["framework-switch", "page-tools"],
         "navbar_persistent": [],
         "search_bar_text": "Search",
     }
@@ -33,12 +35,24 @@ def configure(app: Sphinx, config: Any) -> None:
     config.html_math_renderer = "mathml"
 
 
+def digest() -> str:
+    """Return letters that stand for all templates, scripts and styles."""
+    mark = hashlib.sha256()
+    for file in sorted([*STATIC.rglob("*"), *TEMPLATES.rglob("*")]):
+        if file.is_file():
+            mark.update(f"{file.name}\0".encode() + file.read_bytes())
+    return mark.hexdigest()[:16]
+
+
 def lighten(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
-    """Take out of a page the scripts that it has no use for."""
-    useless = ("thebe", "mathjax", "require")
-    context["script_files"] = [
-        s for s in context["script_files"] if not any(u in str(s).lower() for u in useless)
-    ]
+    """Take out of a page the scripts and styles that it has no use for."""
+    useless = ["thebe", "mathjax", "require", "design-tabs"]  # twins.js moves the tabs
+    if "dropdown" not in context.get("body", ""):
+        useless.append("togglebutton")
+    for files in ("script_files", "css_files"):
+        context[files] = [
+            f for f in context[files] if not any(u in str(f).lower() for u in useless)
+        ]
 
 
 def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
