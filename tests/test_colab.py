@@ -30,7 +30,7 @@ RUN = """
 import sys, nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+NotebookClient(notebook, timeout=1500, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[1])
 """
 
