@@ -4,6 +4,8 @@ PYTHON ?= python3
 # Frameworks for this machine: cpu, or gpu (Linux with an NVIDIA card).
 FRAMEWORKS ?= cpu
 PIP_FLAGS ?=
+# CI installs what this file names, by its hashes; without it, pip takes the newest within the bounds.
+LOCK ?=
 # PyTorch's own index has a build without 2 GB of CUDA. It is taken on Linux where no NVIDIA card is
 # seen and the index answers within five seconds; else pip takes what it finds.
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -15,6 +17,8 @@ BIN := .venv/bin
 # Two modules of tests at a time: most wait for programs that they start.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)
+LOCKED = $(PIP) --require-hashes -r $(LOCK) && $(PIP) --no-deps --no-build-isolation
+INSTALL = $(if $(LOCK),$(LOCKED),$(PIP))
 
 .PHONY: book serve lab test test-all static unit notebooks browser third numbers format clean
 .DELETE_ON_ERROR:
@@ -69,14 +73,14 @@ format: .venv/test
 clean:
 	rm -rf _build
 
-.venv/book: pyproject.toml
+.venv/book: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: make book PYTHON=python3.12" % v)'
 	@echo "installing into .venv, about two minutes"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) -e '.[$(FRAMEWORKS),book]'
+	@$(INSTALL) -e '.[$(FRAMEWORKS),book]'
 	@touch $@
 
 .venv/test: .venv/book
-	@$(PIP) -e '.[$(FRAMEWORKS),book,dev]'
+	@$(INSTALL) -e '.[$(FRAMEWORKS),book,dev]'
 	@touch $@
