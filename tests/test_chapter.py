@@ -435,3 +435,42 @@ def test_an_edit_that_cannot_be_made_is_named(old, new, words):
 def test_an_edit_is_for_wrong_answers():
     said = error('# T\n\n```{code-cell}\n:but: {"1": "2"}\n1\n```\n')
     assert "`:but:` is for a cell tagged `wrong`" in said
+
+
+def test_a_further_right_answer_is_an_edit_too_and_stands_before_the_wrong_ones():
+    cells = parse("# T\n\n" + ANSWERS + PAIR.replace("wrong", "right") + PAIR).cells
+    assert [c.id for c in cells if c.role in ("right", "wrong")] == [
+        "ask-right-1-pytorch",
+        "ask-right-1-tensorflow",
+        "ask-wrong-1-pytorch",
+        "ask-wrong-1-tensorflow",
+    ]
+    said = error("# T\n\n" + ANSWERS + PAIR + PAIR.replace("wrong", "right"))
+    assert "a cell tagged 'right' after wrong" in said
+    said = error("# T\n\n" + ANSWERS + PAIR.replace("wrong", "right"))
+    assert "the exercise ends with 'right'" in said
+
+
+@pytest.mark.parametrize("framework", chapter.FRAMEWORKS)
+def test_the_exercises_of_one_twin(framework):
+    loaded = parse("# T\n\n" + ANSWERS + PAIR.replace("wrong", "right") + PAIR + PAIR)
+    (found,) = loaded.exercises_of(framework)
+    assert found.starter.source == "answer = None"
+    assert found.check.source == "assert answer"
+    assert found.solution.framework == framework
+    assert [c.role for c in (*found.right, *found.wrong)] == ["right", "wrong", "wrong"]
+    assert not found.to_mend
+
+
+def test_a_check_is_closed_without_being_asked_to():
+    cells = parse("# T\n\n" + ANSWERS + PAIR).cells
+    assert [c.tags for c in cells if c.role == "check"] == [("check", "hide-input")]
+
+
+def test_a_starter_that_is_faulty_code():
+    mended = ANSWERS.replace("[exercise]", "[exercise, mend]")
+    (found,) = parse("# T\n\n" + mended + PAIR).exercises_of("pytorch")
+    assert found.to_mend
+    assert "tag 'mend' is for a starter" in error(
+        "# T\n\n" + ANSWERS.replace("[check]", "[check, mend]")
+    )

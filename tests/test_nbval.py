@@ -232,6 +232,34 @@ def test_what_nobody_attempted_must_say_so(answered):
         weave.with_answers(woven, loaded)
 
 
+def test_what_is_to_be_mended_meets_a_hint_untouched(answered, course):
+    woven, loaded = answered
+    path = course / "chapters" / "tiny.md"
+    path.write_text(path.read_text().replace("[exercise]", "[exercise, mend]"))
+    loaded = chapter.load(path)
+    for said in ("Double: not yet. Twice 3 is 6.\n", "Double: not attempted yet\n"):
+        for cell in woven.cells:
+            if cell.id.startswith("check"):
+                cell.outputs[0].text = said
+        if "attempted" in said:
+            with pytest.raises(SourceError, match="where nothing was mended"):
+                weave.with_answers(woven, loaded)
+        else:
+            assert weave.with_answers(woven, loaded)
+
+
+def test_a_further_right_answer_must_be_solved(answered, course):
+    path = course / "chapters" / "tiny.md"
+    further = (
+        "```{code-cell}\n:tags: [right]\n:step: also1\npass\n```\n```{code-cell}\n:tags: [wrong]"
+    )
+    path.write_text(path.read_text().replace("```{code-cell}\n:tags: [wrong]", further, 1))
+    made = weave.with_answers(answered[0], chapter.load(path))
+    ids = [c.id for c in made.cells]
+    judged = made.cells[ids.index("also1-again") + 1]
+    assert judged.outputs[0].text == "Double: solved\n"
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_run_judges_each_answer(answered, tmp_path, strict):
     """One that passes though it is wrong, crashes or meets no hint, and a solution that fails."""

@@ -29,7 +29,7 @@ def load(name):
 
 
 def code_of(name):
-    return [c for c in load(name).cells if c.kind == "code" and c.role not in ("solution", "wrong")]
+    return [c for c in load(name).cells if c.kind == "code" and c.role not in chapter.ANSWERS]
 
 
 def exact_of(name):

@@ -21,8 +21,10 @@ from labkit.press.markdown import headings, labels
 from labkit.press.source import SourceError, Text, did_you_mean, read_text
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
-ROLES = ("exercise", "solution", "check", "wrong")
-TAGS = {*FRAMEWORKS, *ROLES, "solo", "compare", "differs", "measured", "hide-input"}
+ANSWERS = ("solution", "right", "wrong")
+"""Roles of cells that stand in no notebook."""
+ROLES = ("exercise", "check", *ANSWERS)
+TAGS = {*FRAMEWORKS, *ROLES, "mend", "solo", "compare", "differs", "measured", "hide-input"}
 DIFFICULTIES = ("beginner", "intermediate", "advanced")
 OPTIONS = {"tags", "step", "mystnb", "but"}
 EXERCISES = ".exercises.md"
@@ -101,13 +103,30 @@ class Cell:
 
     @property
     def role(self) -> str | None:
-        """``"exercise"``, ``"solution"``, ``"check"``, ``"wrong"``, or None."""
+        """``"exercise"``, ``"check"``, one of `ANSWERS`, or None."""
         return next((r for r in ROLES if r in self.tags), None)
 
     @property
     def raises(self) -> str | None:
         """The error that the cell is meant to raise."""
         return next((t[7:] for t in self.tags if t.startswith("raises:")), None)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise of one twin."""
+
+    starter: Cell
+    check: Cell
+    solution: Cell
+    right: tuple[Cell, ...]
+    """Further answers that must pass."""
+    wrong: tuple[Cell, ...]
+
+    @property
+    def to_mend(self) -> bool:
+        """Whether its starter is faulty code, rather than a blank cell."""
+        return "mend" in self.starter.tags
 
 
 @dataclass
@@ -137,6 +156,25 @@ class Chapter:
     def cells_of(self, framework: str) -> list[Cell]:
         """Return the cells of one twin: its own and the shared ones."""
         return [c for c in self.cells if c.framework in (None, framework)]
+
+    def exercises_of(self, framework: str) -> list[Exercise]:
+        """Return the exercises of one twin, in order."""
+        found: list[dict[str, list[Cell]]] = []
+        for cell in self.cells_of(framework):
+            if cell.role == "exercise":
+                found.append({role: [] for role in ROLES})
+            if cell.role:
+                found[-1][cell.role].append(cell)
+        return [
+            Exercise(
+                starter=parts["exercise"][0],
+                check=parts["check"][0],
+                solution=parts["solution"][0],
+                right=tuple(parts["right"]),
+                wrong=tuple(parts["wrong"]),
+            )
+            for parts in found
+        ]
 
     @property
     def predictions(self) -> list[Predict]:
@@ -244,6 +282,8 @@ def _parse(whole: Text) -> Chapter:
         for key, value in own.items():
             _check_kind(key, value, _KINDS.get(key, object), path, line)
         tags = tuple(own.pop("tags", ()))
+        if "check" in tags and "hide-input" not in tags:
+            tags += ("hide-input",)  # what it compares with is not for the reader
         step = own.pop("step", None)
         edit = own.pop("but", None)
         cells.append(Cell(source.cell_type, source.source, tags, line, own, step=step, but=edit))
@@ -251,7 +291,7 @@ def _parse(whole: Text) -> Chapter:
     _check_tags(cells, path)
     _check_headings(cells, whole)
     _check_exercises(cells, path)
-    _write_wrong_answers(cells, path)
+    _write_answers(cells, path)
     _check_steps(cells, whole)
     _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
     if lab.third and lab.third not in (steps := {c.step for c in cells if c.step}):
@@ -472,6 +512,9 @@ def _check_tags(cells: list[Cell], path: Path) -> None:
                 )
         if all(f in cell.tags for f in FRAMEWORKS):
             raise SourceError(path, cell.line, "both frameworks' tags: leave out both for both")
+        if "mend" in cell.tags and cell.role != "exercise":
+            message = "tag 'mend' is for a starter that is faulty code; tag it `exercise`, too"
+            raise SourceError(path, cell.line, message)
         if cell.kind == "markdown":
             for tag in cell.tags:
                 if tag not in FRAMEWORKS:
@@ -545,43 +588,43 @@ def _unpaired(cell: Cell, path: Path) -> SourceError:
 
 
 def _check_exercises(cells: list[Cell], path: Path) -> None:
-    """Exercises run starter, check, solution, wrong answers; each for both twins."""
-    order = {"exercise": ("check",), "check": ("solution",), "solution": ("wrong",)}
+    """Exercises run starter, check, solution, right and wrong answers; each for both twins."""
+    order = {
+        "exercise": ("check",),
+        "check": ("solution",),
+        "solution": ("right", "wrong"),
+        "right": ("right", "wrong"),
+        "wrong": ("wrong", "exercise"),
+        None: ("exercise",),
+    }
     last: Cell | None = None
-    complete = True
     for cell in (c for c in cells if c.kind == "code"):
+        before = last.role if last else None
         if cell.role is None:
-            if not complete and last:
+            if last and before != "wrong":
                 raise _incomplete(last, path)
             last = None
             continue
-        before = last.role if last else None
         pair = before == cell.role and cell.framework == "tensorflow"
-        fits = (
-            pair
-            or (cell.role == "wrong" and before == "wrong")
-            or (before in order and cell.role in order[before])
-            or (cell.role == "exercise" and complete)
-        )
-        if not fits:
+        if not pair and cell.role not in order[before]:
             message = (
                 f"a cell tagged {cell.role!r} after {before or 'an ordinary cell'}; an exercise "
-                "runs exercise, check, solution, wrong (one or more)"
+                "runs exercise, check, solution, right (none or more), wrong (one or more)"
             )
             raise SourceError(path, cell.line, message)
-        complete = cell.role == "wrong"
         last = cell
-    if not complete and last:
+    if last and last.role != "wrong":
         raise _incomplete(last, path)
 
 
-def _write_wrong_answers(cells: list[Cell], path: Path) -> None:
-    """Give wrong answers the code that they say as an edit of the solution, and names."""
+def _write_answers(cells: list[Cell], path: Path) -> None:
+    """Give further answers the code that they say as an edit of the solution, and names."""
     exercise: list[Cell] = []
     for cell in (c for c in cells if c.kind == "code"):
-        if cell.role != "wrong":
+        if cell.role not in ("right", "wrong"):
             if cell.but is not None:
-                raise SourceError(path, cell.line, "`:but:` is for a cell tagged `wrong`")
+                message = "`:but:` is for a cell tagged `wrong` or `right`"
+                raise SourceError(path, cell.line, message)
             exercise = [] if cell.role in (None, "exercise") else exercise
             exercise.append(cell)
             continue
@@ -591,33 +634,33 @@ def _write_wrong_answers(cells: list[Cell], path: Path) -> None:
             _edit_solution(cell, solutions, path)
         name = solutions[0].step
         if cell.step is None and cell.framework != "tensorflow" and name:
-            number = sum(c.role == "wrong" and c.framework != "tensorflow" for c in exercise)
-            cell.step = f"{name.removesuffix('-solution')}-wrong-{number}"
+            alike = [c for c in exercise if c.role == cell.role and c.framework != "tensorflow"]
+            cell.step = f"{name.removesuffix('-solution')}-{cell.role}-{len(alike)}"
 
 
-def _edit_solution(wrong: Cell, solutions: list[Cell], path: Path) -> None:
-    """Make a wrong answer of its twin's solution, with each old text replaced."""
-    if wrong.source.strip():
-        raise SourceError(path, wrong.line, "`:but:` and code in one cell; take one of them out")
-    own = [s for s in solutions if s.framework in (None, wrong.framework)]
+def _edit_solution(answer: Cell, solutions: list[Cell], path: Path) -> None:
+    """Make another answer of its twin's solution, with each old text replaced."""
+    if answer.source.strip():
+        raise SourceError(path, answer.line, "`:but:` and code in one cell; take one of them out")
+    own = [s for s in solutions if s.framework in (None, answer.framework)]
     if not own:
         message = "each twin has its own solution; write this as a PyTorch and a TensorFlow cell"
-        raise SourceError(path, wrong.line, message)
+        raise SourceError(path, answer.line, message)
     source, places = own[0].source, []
-    for old, new in (wrong.but or {"": ""}).items():
+    for old, new in (answer.but or {"": ""}).items():
         count = source.count(old) if old else 0
         if count != 1 or old == new:
             fault = "changes nothing" if not old or old == new else f"stands there {count} times"
             message = f"{old!r} {fault}; `:but:` replaces what the solution holds once"
-            raise SourceError(path, wrong.line, message)
+            raise SourceError(path, answer.line, message)
         places.append((source.index(old), old, new))
     # From the end, so that no text is sought in what another has put there.
     end = len(source)
     for begin, old, new in sorted(places, reverse=True):
         if begin + len(old) > end:
-            raise SourceError(path, wrong.line, f"{old!r} overlaps with another old text")
+            raise SourceError(path, answer.line, f"{old!r} overlaps with another old text")
         source, end = source[:begin] + new + source[begin + len(old) :], begin
-    wrong.source = source
+    answer.source = source
 
 
 def _incomplete(cell: Cell, path: Path) -> SourceError:

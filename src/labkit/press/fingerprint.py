@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import record
-from labkit.press.chapter import Chapter
+from labkit.press.chapter import ANSWERS, Chapter
 
 HOME = Path(record.__file__).parent
 """The learner's wing."""
@@ -61,11 +61,7 @@ def of_timings(cells: Iterable[tuple[str, Sequence[str]]]) -> str | None:
 def of_chapter_timings(chapter: Chapter, framework: str) -> str | None:
     """Return `of_timings` for one twin of a chapter."""
     # As in the notebook, which holds no solutions.
-    kept = [
-        c
-        for c in chapter.cells_of(framework)
-        if c.kind == "code" and c.role not in ("solution", "wrong")
-    ]
+    kept = [c for c in chapter.cells_of(framework) if c.kind == "code" and c.role not in ANSWERS]
     return of_timings((c.source, c.tags) for c in kept)
 
 

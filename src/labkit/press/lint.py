@@ -12,6 +12,7 @@ from labkit.press.chapter import FRAMEWORKS, Chapter
 # Names that are not there, code that cannot be parsed; not: an import that a later cell uses, or
 # an answer that defines again what the starter does.
 _RULES = ("--isolated", "--select", "F,E9", "--ignore", "F401,F811")
+_UNUSED = "F841"
 _SETUP = "import labkit\n\nlab = labkit.start()"
 
 
@@ -23,7 +24,7 @@ def available() -> bool:
 def lint(chapter: Chapter) -> list[str]:
     """Return what is wrong in a chapter's code, one line each, with file, line and twin.
 
-    Answers are linted too: the starter, the solution and the wrong answers in turn.
+    Answers are linted too: the starter, the solution and the other answers in turn.
     """
     found: dict[str, list[str]] = {}
     for framework, title in FRAMEWORKS.items():
@@ -50,6 +51,8 @@ def _of_twin(chapter: Chapter, framework: str) -> list[str]:
     out = []
     for finding in json.loads(done.stdout):
         cell = cells[finding["cell"] - 2]  # counted from 1, and the set-up cell is the first
+        if cell.but is not None and finding["code"] == _UNUSED:
+            continue  # what an edit has made idle shows what was edited
         # An edited solution has lines of its own: the edit is what is at fault.
         offset = 0 if cell.but is not None else finding["location"]["row"] - 1
         out.append(f"{chapter.text.at(cell.line + offset)}: {finding['message']}")

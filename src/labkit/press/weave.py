@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from labkit.press import budget, claims, prose
-from labkit.press.chapter import FRAMEWORKS, Cell, Chapter
+from labkit.press.chapter import ANSWERS, FRAMEWORKS, Cell, Chapter, Exercise
 from labkit.press.course import Course
 from labkit.press.site import Site
 from labkit.press.source import SourceError
@@ -34,7 +35,7 @@ def weave(chapter: Chapter, framework: str, course: Course) -> NotebookNode:
     """
     cells = []
     for cell in chapter.cells_of(framework):
-        if cell.role in ("solution", "wrong"):
+        if cell.role in ANSWERS:
             continue
         if cell.kind == "code":
             cells.append(_code(cell))
@@ -91,29 +92,28 @@ lab = labkit.start(
 def with_answers(notebook: NotebookNode, chapter: Chapter) -> NotebookNode:
     """Return a twin, executed, in which each exercise is answered: what one strict run can judge.
 
-    Its own cells and outputs stay as they are. Below each check follow the wrong answers and then
-    the solution, each with the check again and what the check is to print, in the words of
-    `labkit.exercise.check`; a wrong answer's hint is left out. Last comes the starter once more,
-    so that all later cells find what they found.
+    Its own cells and outputs stay as they are. Below each check follow the wrong answers, the
+    further right ones and the solution, each with the check again and what the check is to print,
+    in the words of `labkit.exercise.check`; a wrong answer's hint is left out. Last comes the
+    starter once more, so that all later cells find what they found.
 
     Raises
     ------
     SourceError
         When a check's output in the notebook is not that of an untouched exercise.
     """
-    cells = chapter.cells_of(notebook.metadata.labkit.framework)
     own = {c.id: c for c in notebook.cells}
     below: dict[str, list[NotebookNode]] = {}
-    for starter in (c for c in cells if c.role == "exercise"):
-        parts = _parts(cells, starter)
-        check = parts["check"][0]
-        name = _name_of(check, own.get(check.id), chapter)
+    for exercise in chapter.exercises_of(notebook.metadata.labkit.framework):
+        check = exercise.check
+        name = _name_of(exercise, own.get(check.id), chapter)
         added = below.setdefault(check.id, [])
-        for number, answer in enumerate([*parts["wrong"], *parts["solution"]], 1):
+        answers = [*exercise.wrong, *exercise.right, exercise.solution]
+        for number, answer in enumerate(answers, 1):
             outcome = "not yet." if answer.role == "wrong" else "solved"
             added.append(_unjudged(answer))
             added.append(_judged(check, f"{check.id}-{number}", answer, f"{name}: {outcome}\n"))
-        added.append(_unjudged(starter))
+        added.append(_unjudged(exercise.starter))
     metadata = {k: v for k, v in notebook.metadata.items() if k != "labkit"}  # not to be taken home
     return nbformat.v4.new_notebook(
         cells=[c for cell in notebook.cells for c in (cell, *below.get(cell.id, ()))],
@@ -121,16 +121,28 @@ def with_answers(notebook: NotebookNode, chapter: Chapter) -> NotebookNode:
     )
 
 
-_UNTOUCHED = ": not attempted yet\n"
+_NAME = re.compile(r"""\bexercise\.check\(\s*["'](.+)["']""")
 
 
-def _name_of(check: Cell, ran: NotebookNode | None, chapter: Chapter) -> str:
-    """Return the name that a check prints, found in what it has put out."""
+def _name_of(exercise: Exercise, ran: NotebookNode | None, chapter: Chapter) -> str:
+    """Return the name that a check prints, having seen that it says what it should untouched."""
+    line = exercise.check.line
+    found = _NAME.search(exercise.check.source)
+    if found is None:
+        raise chapter.text.error(line, 'the check has no `labkit.exercise.check("Its name"):`')
+    name = found[1]
     said = "".join(o.get("text", "") for o in ran.outputs) if ran else ""
-    if not said.endswith(_UNTOUCHED):
-        message = f"the check is to print '…{_UNTOUCHED.strip()}' where nothing was tried"
-        raise chapter.text.error(check.line, f"{message}, not {said!r}; mend it, then `labkit run`")
-    return said.removesuffix(_UNTOUCHED)
+    wanted, state = f"{name}: not attempted yet\n", "tried"
+    if exercise.to_mend:
+        wanted, state = f"{name}: not yet. … a hint …\n", "mended"
+        hint = rf"{re.escape(name)}: not yet\. (?!.*Error: )\S.*\n"
+        fits = bool(re.fullmatch(hint, said))
+    else:
+        fits = said == wanted
+    if not fits:
+        message = f"the check is to print {wanted.strip()!r} where nothing was {state}"
+        raise chapter.text.error(line, f"{message}, not {said!r}; mend it, then `labkit run`")
+    return name
 
 
 def _unjudged(cell: Cell) -> NotebookNode:
@@ -214,18 +226,6 @@ def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> No
             f"was edited by hand ({what} is not as it was woven). Bring the edits home with "
             f"`labkit take {path}`, or drop them with `git checkout {path}`",
         )
-
-
-def _parts(cells: list[Cell], starter: Cell) -> dict[str, list[Cell]]:
-    """Return what belongs to the exercise that begins with `starter`, by role."""
-    parts: dict[str, list[Cell]] = {"check": [], "solution": [], "wrong": []}
-    for cell in cells[cells.index(starter) + 1 :]:
-        if cell.role is None and cell.kind == "markdown":
-            continue
-        if cell.role not in parts:
-            break
-        parts[cell.role].append(cell)
-    return parts
 
 
 def _code(cell: Cell) -> NotebookNode:

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from sphinx.errors import ExtensionError
 
 from labkit.press import pages
-from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, is_chapter
+from labkit.press.chapter import ANSWERS, FRAMEWORKS, Cell, Chapter, is_chapter
 from labkit.press.course import Course
 from labkit.press.pages import outputs
 from labkit.press.source import SourceError, read_text
@@ -49,7 +49,7 @@ def _cells(chapter: Chapter, course: Course) -> Iterator[NotebookNode]:
     yield nbformat.v4.new_markdown_cell(f"{title.source}\n\n{bar}")
     ladder, prepared = chapter.ladder_step, False
     for cell in rest:
-        if cell.role == "wrong":
+        if cell.role in ("right", "wrong"):
             continue
         if cell.kind == "code" and not prepared:
             prepared = True
@@ -87,7 +87,7 @@ def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, Notebook
         raise SourceError(path, None, "is missing: `labkit run` makes it")
     ran = {c.id: c for c in notebook.cells if c.cell_type == "code"}
     for cell in chapter.cells_of(framework):
-        if cell.kind != "code" or cell.role in ("solution", "wrong"):
+        if cell.kind != "code" or cell.role in ANSWERS:
             continue
         if cell.id not in ran or ran[cell.id].source != cell.source:
             raise chapter.text.error(
