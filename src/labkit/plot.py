@@ -367,6 +367,7 @@ def _figure(
     width: float, height: float, rows: int = 1, columns: int = 1
 ) -> Iterator[tuple["Figure", "Axes | Any"]]:
     import matplotlib
+    from cycler import cycler
     from matplotlib.figure import Figure
 
     style: Any = {
@@ -374,7 +375,7 @@ def _figure(
         "axes.titlesize": 11,
         "axes.grid": False,
         "svg.hashsalt": "labkit",
-        "axes.prop_cycle": matplotlib.rcsetup.cycler(color=SERIES),
+        "axes.prop_cycle": cycler(color=SERIES),
     }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
