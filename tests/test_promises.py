@@ -473,7 +473,7 @@ def test_single_results_stand_in_outputs_as_in_records():
             "train_accuracy": ("by-heart", lambda v: f"from: {v:.1%}\n"),
         },
         "same-experiment": {
-            "test_loss": ("train", lambda v: f"test loss {v:.10f}"),
+            "test_loss": ("train", lambda v: f"{v:.10f}"),
             "accuracy": ("seeds", lambda v: f"own defaults: {v:.1%} "),
             "accuracy_half": ("seeds", lambda v: f"± {v:.1%}"),
             "styles": ("three-ways-to-write-a-network-2", lambda v: "- " + "\n- ".join(v)),
