@@ -20,9 +20,6 @@ if TYPE_CHECKING:  # matplotlib takes longer to import than all the rest of labk
     from matplotlib.figure import Figure
 
 COLORS = {"pytorch": "#b8400e", "tensorflow": "#1a5fb4", "other": "#4b5563"}
-"""Orange and blue are the frameworks', and nothing else is drawn in them."""
-SERIES = ("#117733", "#aa4499", "#7a828e", "#999933", "#3a9a8a", "#882255")
-"""For all other curves. Colour-blind readers tell them apart, on a light page and on a dark one."""
 
 _DPI = 96
 """Pixels that a browser gives to an inch; figures are drawn twice as fine, for sharp screens."""
@@ -367,7 +364,6 @@ def _figure(
     width: float, height: float, rows: int = 1, columns: int = 1
 ) -> Iterator[tuple["Figure", "Axes | Any"]]:
     import matplotlib
-    from cycler import cycler
     from matplotlib.figure import Figure
 
     style: Any = {
@@ -375,7 +371,6 @@ def _figure(
         "axes.titlesize": 11,
         "axes.grid": False,
         "svg.hashsalt": "labkit",
-        "axes.prop_cycle": cycler(color=SERIES),
     }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from labkit import twins
-from labkit.plot import COLORS, SERIES
+from labkit.plot import COLORS
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.pages.html import render
 
@@ -57,8 +57,7 @@ def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]
     # Twins that agree to the last bit have no place on a logarithmic axis.
     smallest = 1e-17
     with _ink() as (figure, axes):
-        # No framework's colours: each curve is of both.
-        looks = [(c, line) for line in ("--", "-") for c in SERIES[:2]]
+        looks = [(c, line) for line in ("--", "-") for c in list(COLORS.values())[:2]]
         for (name, gap), (color, line) in zip(gaps.items(), looks, strict=False):
             steps = np.arange(1, len(gap) + 1)
             shown = np.maximum(gap, smallest)
