@@ -1,4 +1,8 @@
+import pytest
+
 from labkit.exercise import check
+
+pytestmark = pytest.mark.engine
 
 
 def test_solved(capsys):

@@ -13,10 +13,12 @@ import pytest
 import remembered
 from conftest import ROOT
 from fresh import compare_records
-from notebooks import CHAPTERS, NOTEBOOKS, code_cells, name
+from notebooks import code_cells, name
 from PIL import Image
 
 from labkit.press import chapter, tries, weave
+
+CHAPTERS, NOTEBOOKS = notebooks.chapters(), notebooks.committed()
 
 
 def test_each_chapter_has_its_two_twins():

@@ -50,6 +50,8 @@ def test_what_is_markdown_already_stays(ours):
         ),
         ("{math}`x^2`", "$x^2$"),
         ("```{math}\nx^2\n```", "$$\nx^2\n$$"),
+        ("$$\na <b> c\n\nd\n$$ (e)", "$$\na <b> c\n\nd\n$$ (e)"),
+        ("- one\n  % a comment\n- two", "- one\n- two"),
         ("(label)=\n## Title", "## Title"),
         ("% a comment\nText", "Text"),
         ("```{note}\nMind {term}`loss`.\n```", None),
@@ -118,12 +120,16 @@ def test_myst_becomes_markdown(source, wanted, ours):
         ("```{image} glossary.md\n:alt: A.\n```", 10, "there is no picture 'glossary.md'"),
         ("```{image} javascript:x\n:alt: A.\n```", 10, "there is no picture 'javascript:x'"),
         ("```{image} " + "x" * 5000 + ".png\n:alt: A.\n```", 10, "is no name of a picture"),
-        ("```{image} a\0b.png\n:alt: A.\n```", 10, "is no name of a picture"),
+        ("```{image} a\0b.png\n:alt: A.\n```", 10, "there is no picture 'a\ufffdb.png'"),
         ("Words\n<script>x</script>", 11, "'<script>' is HTML"),
         ("<img src=x onerror=y>", 10, "'<img' is HTML"),
         ("Words\n<!-- none -->", 11, "'<!--' is HTML"),
         ("[![A cat.](https://x.org/c.png)](glossary.md)", 10, "works in the book alone"),
         ("[x](javascript:y)", 10, "works in the book alone"),
+        ("\n[x]: <https://x.org> '<b>'", 11, "'<b>' is HTML"),
+        ("Term\n: It is {trem}`loss`", 11, "unknown role {trem}"),
+        ("| a |\n|---|\n| <b> |", 12, "'<b>' is HTML"),
+        ("> " * 21 + "<b>", 10, "stands too deep in lists"),
     ],
 )
 def test_what_is_not_known_is_an_error_with_its_line(source, line, words, ours):
@@ -131,6 +137,14 @@ def test_what_is_not_known_is_an_error_with_its_line(source, line, words, ours):
         plain(source, ours)
     assert str(caught.value).startswith(f"chapters/x.md:{line}: ")
     assert words in str(caught.value)
+
+
+def test_directives_a_thousand_deep_are_an_error_with_a_line(ours):
+    depth = 1000
+    opening = "\n".join(f"{':' * (2 * depth - n)}{{note}}" for n in range(depth))
+    closing = "\n".join(":" * (2 * depth - n) for n in reversed(range(depth)))
+    with pytest.raises(SourceError, match=r"chapters/x\.md:23: stands too deep"):
+        plain(f"{opening}\nWords.\n{closing}", ours)
 
 
 @pytest.mark.parametrize(

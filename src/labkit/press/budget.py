@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 from labkit.press.asks import Predict
-from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, headings
+from labkit.press.chapter import FRAMEWORKS, Cell, Chapter
+from labkit.press.markdown import headings
 
 WORDS_A_MINUTE = 180
 SECONDS_A_LINE = 5

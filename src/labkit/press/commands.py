@@ -152,7 +152,8 @@ def prove(
 
     Compares what they have recorded, rung by rung: parameters, dependence on the input, outputs,
     gradients, outputs after training passes, losses, trained weights, outputs after training; and
-    what the chapter adds. Exit code 1 when one breaks, which is named.
+    what the chapter adds, such as a third twin that a browser has trained. Exit code 1 when one
+    breaks, which is named.
     """
     if claims and chapters:
         raise typer.BadParameter("name no chapter with --claims: all are shown")
@@ -168,7 +169,7 @@ def prove(
     broken = []
     owed = [chapter for chapter in loaded if chapter.lab.ladder is not None]
     for chapter in owed:
-        steps = press.of_chapter(records, chapter.lab)
+        steps = press.of_chapter(records, chapter.lab, mine=mine)
         table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
         for step in steps:
             mark = "[green]✓[/]" if step.holds else "[red]✗[/]"

@@ -167,7 +167,7 @@ def _parts(source: str) -> Iterator[_Part]:
     mute: set[int] = set()
     inside: set[int] = set()
     for block in markdown.blocks(source):
-        begin, end = block.map or (0, 0)
+        begin, end = markdown.rows(block)
         while end > begin and not lines[end - 1].strip():
             end -= 1  # a list counts the blank lines behind it in
         inside.update(range(begin, end))
