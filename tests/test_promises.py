@@ -331,6 +331,8 @@ def test_the_interval_is_students():
     mean, half = made["interval"](np.arange(10.0))
     assert mean == 4.5
     assert half == pytest.approx(2.262157 * 3.0276504 / 10**0.5, rel=1e-4)
+    _, half = made["interval"](np.arange(5.0))
+    assert half == pytest.approx(2.776445 * 1.5811388 / 5**0.5, rel=1e-3)
 
 
 def test_recurrent_learns_from_the_text_before_its_tests():
@@ -384,6 +386,7 @@ def test_graphs_keeps_its_promises():
         assert len(exact["losses"]) == len(exact["losses_graph"]) == 240
         assert np.abs(np.subtract(exact["losses"], exact["losses_graph"])).max() < 1e-10
         assert exact["decoded"] == exact["decoded_in_graph"]
+        assert all(gap < 1e-10 for gap in exact["without_python"])
         assert exact["depths"][0] == 0
         assert exact["export_gap"] < 1e-10
 
@@ -446,6 +449,21 @@ def test_printed_timings_are_those_of_the_records():
             assert f"{1 / found['measured'][key]['median']:,.0f}" == rate
 
 
+def said_of_stack(row):
+    what, ok = row
+    return f"{what}: {'yes' if ok else 'no'}"
+
+
+@pytest.mark.parametrize("framework", chapter.FRAMEWORKS)
+def test_counts_of_statements_stand_in_outputs_as_in_records(framework):
+    twins = twins_of("same-experiment")
+    exact = twins.records[framework]["exact"]
+    printed = "".join(twins.printed(step, framework) for step in ("lines", "whole", "low"))
+    assert len(exact["statements"]) == 5
+    for title, count in exact["statements"].items():
+        assert f"{title}: {count} statements, {exact['names'][title]} names" in printed
+
+
 def test_single_results_stand_in_outputs_as_in_records():
     """An accuracy typed into a record is not the one that was printed."""
     say = {
@@ -455,12 +473,13 @@ def test_single_results_stand_in_outputs_as_in_records():
             "train_accuracy": ("by-heart", lambda v: f"from: {v:.1%}\n"),
         },
         "same-experiment": {
-            "test_loss": ("train", lambda v: f"test loss {v:.10f}"),
+            "test_loss": ("train", lambda v: f"{v:.10f}"),
             "accuracy": ("seeds", lambda v: f"own defaults: {v:.1%} "),
             "accuracy_half": ("seeds", lambda v: f"± {v:.1%}"),
-            "styles": ("three-ways-to-write-a-network-2", lambda v: f"{v} styles"),
-            "loop_statements": ("lines", lambda v: f"own loop: {v} statements"),
-            "short_statements": ("lines", lambda v: f"shortcut: {v} statements"),
+            "styles": ("three-ways-to-write-a-network-2", lambda v: "- " + "\n- ".join(v)),
+            "by_length": ("longer", lambda v: f"64 epochs: {v['64 epochs']:.1%} "),
+            "stack": ("stack", lambda v: "\n".join(map(said_of_stack, v.items()))),
+            "by_hand_loss": ("low", lambda v: f"test loss {v:.10f}"),
         },
         "recurrent": {
             "unigram": ("baselines", lambda v: f"n = 1: {v:.2f}"),
@@ -472,7 +491,11 @@ def test_single_results_stand_in_outputs_as_in_records():
         },
         "graphs": {
             "effects": ("effects", lambda v: f"returned: {v}"),
-            "graphs": ("counted", lambda v: f"{v['words']:2} graphs"),
+            "graphs": ("counted", lambda v: f"{v['words']:3}\n"),
+            "layer_moved": (
+                "new-layer",
+                lambda v: "moved: old layer {:.4f}, new {:.4f}".format(*v),
+            ),
         },
     }
     for name, fields in say.items():

@@ -63,6 +63,7 @@ def check(chapters: Chapters = None) -> None:
             weave.weave(chapter, name, course)
         faults += [*budget.over(chapter), *budget.late(chapter)]
         faults += lint.lint(chapter) if lint.available() else []
+        faults += lint.unsided(chapter)
     for fault in faults:
         say_wrong(fault)
     if faults:
