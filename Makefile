@@ -4,6 +4,8 @@ PYTHON ?= python3
 # Frameworks for this machine: cpu, or gpu (Linux with an NVIDIA card).
 FRAMEWORKS ?= cpu
 PIP_FLAGS ?=
+# CI installs what this file names, by its hashes; without it, pip takes the newest within the bounds.
+LOCK ?=
 # PyTorch's own index has a build without 2 GB of CUDA. It is taken on Linux where no NVIDIA card is
 # seen and the index answers within five seconds; else pip takes what it finds.
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -12,9 +14,13 @@ ASK := import glob, signal, sys, urllib.request as web; \
   signal.alarm(5); web.urlopen("$(CPU_INDEX)/torch/"); print("--extra-index-url $(CPU_INDEX)")
 CPU_BUILD = $(if $(filter cpu,$(FRAMEWORKS)),$(shell $(PYTHON) -c '$(ASK)' 2>/dev/null))
 BIN := .venv/bin
+# Two modules of tests at a time: most wait for programs that they start.
+SIDE_BY_SIDE ?= -n 2 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)
+LOCKED = $(PIP) --require-hashes -r $(LOCK) && $(PIP) --no-deps --no-build-isolation
+INSTALL = $(if $(LOCK),$(LOCKED),$(PIP))
 
-.PHONY: book serve lab test test-all static unit notebooks browser numbers format clean
+.PHONY: book serve lab test test-all static unit notebooks browser third numbers format clean
 .DELETE_ON_ERROR:
 
 book: .venv/book  ## weave, run what is stale, build the book
@@ -29,8 +35,8 @@ lab: .venv/book  ## copy the notebooks to work/ and open them in JupyterLab
 	@$(BIN)/labkit copies work
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir work
 
-test: static  ## all that runs on a push; a notebook's pass is remembered
-	$(BIN)/pytest -m "not slow"
+test: static  ## all that runs on a push; passes are remembered
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: .venv/test  ## forget all passes, then also: other threads and processors, Colab, repeats
 	rm -rf _build/verified
@@ -46,13 +52,16 @@ static: .venv/test
 	$(BIN)/labkit prove
 
 unit: .venv/test
-	$(BIN)/pytest -m "not slow and not notebook" --ignore tests/test_book.py
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py --ignore tests/test_third_twin.py
 
 notebooks: .venv/test  ## those of one chapter: make notebooks CHAPTER=graphs
 	$(BIN)/pytest -m "notebook and not slow" -k "$(CHAPTER)"
 
 browser: .venv/test
-	$(BIN)/pytest tests/test_book.py
+	$(BIN)/pytest tests/test_book.py tests/test_third_twin.py
+
+third: .venv/test  ## train the third twin in a browser, and keep its record
+	$(BIN)/python tests/take_third.py
 
 numbers: .venv/test  ## measure the numbers that stand in CONTRIBUTING.md
 	$(BIN)/python tests/take_numbers.py
@@ -64,14 +73,14 @@ format: .venv/test
 clean:
 	rm -rf _build
 
-.venv/book: pyproject.toml
+.venv/book: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: make book PYTHON=python3.12" % v)'
 	@echo "installing into .venv, about two minutes"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) -e '.[$(FRAMEWORKS),book]'
+	@$(INSTALL) -e '.[$(FRAMEWORKS),book]'
 	@touch $@
 
 .venv/test: .venv/book
-	@$(PIP) -e '.[$(FRAMEWORKS),book,dev]'
+	@$(INSTALL) -e '.[$(FRAMEWORKS),book,dev]'
 	@touch $@

@@ -8,11 +8,23 @@ import pytest
 
 from labkit.session import import_triton_first
 
-import_triton_first()  # the tests import both frameworks, in any order
-
 ROOT = Path(__file__).parents[1]
+os.environ.pop("PYTEST_ADDOPTS", None)  # this pytest's, not those that it starts
 ENVIRONMENT = dict(os.environ)
 """What the tests were begun with; frameworks that they import set variables of their own."""
+STAND_INS = ROOT / "tests" / "stand_ins"
+
+# The tests' own networks are so small that threads only wait for each other.
+for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(name, "1")
+import_triton_first()  # the tests import both frameworks, in any order
+
+
+def pytest_configure(config):
+    import remembered  # it asks this file where the clone is
+
+    config.pluginmanager.register(remembered)
+
 
 FRONT = """\
 ---
@@ -56,8 +68,19 @@ def records(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def course(tmp_path, monkeypatch):
-    """A course with one small chapter, and the current folder in it."""
+def stand_ins(monkeypatch):
+    """Programs and kernels that a test starts find frameworks that are there at once."""
+    before = os.environ.get("PYTHONPATH")
+    folders = [str(STAND_INS), *([before] if before else [])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch, stand_ins):
+    """A course with one small chapter, and the current folder in it.
+
+    Its notebooks need no framework, and importing one takes four times as long as all the rest.
+    """
     root = tmp_path / "course"
     (root / "chapters").mkdir(parents=True)
     (root / "evidence").mkdir()

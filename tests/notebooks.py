@@ -11,12 +11,18 @@ from labkit.press import chapter
 
 CELL_SECONDS = 300
 """How long a cell may take: one that starts programs takes five times as long beside other work."""
-CHAPTERS = [p.stem for p in chapter.chapters(ROOT)]
-NOTEBOOKS = sorted((ROOT / "labs").rglob("*.ipynb"))
 SANITIZE = Path(__file__).with_name("nbval.cfg")
 # Pythons and systems differ in messages: strict on Linux with the one Python that made the outputs.
 STRICT = ENVIRONMENT.get("LABKIT_NBVAL", "strict") == "strict"
 QUICK = {"LABKIT_DEVICE": "cpu", "LABKIT_QUICK": "1"}
+
+
+def chapters():
+    return [p.stem for p in chapter.chapters(ROOT)]
+
+
+def committed():
+    return sorted((ROOT / "labs").rglob("*.ipynb"))
 
 
 def name(path):
@@ -39,7 +45,7 @@ def nbval(notebook, *, strict=STRICT, report=None, **environment):
     ]
     return subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=Path(notebook).parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

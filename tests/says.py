@@ -7,7 +7,9 @@ which neither book nor notebook shows:
     % says "It is above": number("loss") > 2.3026
 
 The words in quotes must stand in the prose above it, in the same cell, and the expression must be
-true of the committed notebooks and records. A test looks at both. An expression knows:
+true of the committed notebooks and records. A test looks at both. So it does at the expression of
+a prediction, and at that of an edit to try, for which the last step has put out what came of it.
+An expression knows:
 
 ``printed(step)``
     What the step put out, figures as the text that stands for them.
@@ -32,6 +34,7 @@ notebook. Where the prose is for both twins, the expression is held against each
 takes a step takes a framework's name, too, as its last argument, for one twin in particular.
 """
 
+import copy
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -43,7 +46,7 @@ import nbformat
 from simpleeval import EvalWithCompoundTypes
 
 from labkit import record
-from labkit.press import chapter, weave
+from labkit.press import asks, chapter, tries, weave
 
 COMMENT = re.compile(r'^% says "(?P<words>[^"]+)": (?P<expression>.+)$')
 NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,_]*(?:\.\d+)?(?:e[-−+]?\d+)?", re.IGNORECASE)
@@ -103,13 +106,24 @@ class Twins:
     """Both executed notebooks of a chapter and their records."""
 
     def __init__(self, root: Path, name: str) -> None:
-        self.cells, self.records = {}, {}
+        self.cells, self.records, self.tries = {}, {}, {}
         for framework in chapter.FRAMEWORKS:
             path = weave.notebook_path(root, name, framework)
             notebook = nbformat.read(path, as_version=4)
             self.cells[framework] = {c.id: c for c in notebook.cells if c.cell_type == "code"}
             file = root / "evidence" / "cpu" / f"{name}.{framework}.json"
             self.records[framework] = record.read(file)
+            self.tries[framework] = tries.read(tries.path(root / "evidence", name, framework))
+
+    def after(self, edit: asks.Try) -> "Twins":
+        """Return the twins as they are when an edit was tried: its last step has put out that."""
+        other = copy.copy(self)
+        other.cells = {f: {**cells} for f, cells in self.cells.items()}
+        for framework, results in self.tries.items():
+            cell = copy.copy(self.cell(edit.again[-1], framework))
+            cell.outputs = results[edit.name]
+            other.cells[framework][cell.id] = cell
+        return other
 
     def cell(self, step: str, framework: str) -> nbformat.NotebookNode:
         """Return the twin's cell of a step."""

@@ -132,3 +132,11 @@ def test_what_is_over_the_budget_is_named(parse, course):
         "asks 0 times with {try}; 4 at least",
     ):
         assert words in found
+
+
+def test_a_word_is_explained_before_its_second_use(parse):
+    once = "A tensor is new. See the {term}`tensor`, and many tensors.\n"
+    assert budget.late(parse(once)) == []
+    twice = "Tensors are new, each tensor is.\n\nSee {term}`some <tensor>` and `tensor`.\n"
+    (said,) = budget.late(parse(twice))
+    assert said.endswith("tiny.md:10: 'tensor' has its link here, and stands 2 times above it")

@@ -1,9 +1,12 @@
 """The built book, in a real browser."""
 
 import base64
+import contextlib
 import functools
+import gzip
 import html
 import http.server
+import json
 import os
 import re
 import shutil
@@ -17,10 +20,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
 import pytest
+import remembered
 import yaml
-from conftest import ROOT
+from conftest import FRONT, ROOT
 
-from labkit.press import budget, chapter
+from labkit.press import budget, build, chapter, weave
 from labkit.press.course import Course
 
 BROWSER = next(
@@ -92,17 +96,25 @@ def book(tmp_path_factory):
     return source / "_build" / "html"
 
 
-@pytest.fixture(scope="session")
-def server(book):
+@contextlib.contextmanager
+def served(folder):
+    """Serve a folder on this machine alone."""
+
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    handler = functools.partial(Quiet, directory=str(book))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_address[1]}/"
         httpd.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server(book):
+    with served(book) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")  # Playwright's event loop would be in other modules' way
@@ -130,9 +142,24 @@ def page(chromium, server):
             faults.append(f"asks for {request.url}")
 
     tab.on("request", elsewhere)
+    tab.faults = faults
     yield tab
     context.close()
     assert not faults
+
+
+@contextlib.contextmanager
+def once(what, book, page, path):
+    """Skip what a page has passed with the same bytes, files and browser; see `remembered`."""
+    file = book / path
+    links = re.findall(r'(?:src|href)="([^"#?]+)', file.read_text(encoding="utf-8"))
+    loaded = {(file.parent / unquote(link)).resolve() for link in links}
+    loaded = {p for p in loaded if p.is_file() and p.suffix not in (".html", ".ipynb")}
+    static = {p for p in book.rglob("*") if "_static" in p.parts and p.is_file()}
+    key = remembered.digest(page.context.browser.version, {file, Path(__file__), *loaded, *static})
+    with remembered.once(f"{what}-{path.replace('/', '-')}", key):
+        yield
+        assert page.faults == []
 
 
 def shown(page, step, framework):
@@ -141,7 +168,12 @@ def shown(page, step, framework):
 
 
 def press(page, framework):
-    page.locator(f".twin-switch [data-twin-choice={framework}]").click()
+    page.locator(f".twin-switch label.twin-{framework}").click()
+
+
+def chosen(page):
+    """The framework that the switch in the page's head says is shown."""
+    return page.locator(".twin-switch input:checked").get_attribute("value")
 
 
 def browser_tests(cls):
@@ -152,34 +184,46 @@ def browser_tests(cls):
 
 @browser_tests
 class TestInABrowser:
-    def test_the_switch_holds_across_pages(self, page):
-        page.goto("chapters/first-network.html")
-        assert shown(page, "network", "pytorch")
-        assert not shown(page, "network", "tensorflow")
+    def test_the_switch_holds_across_pages_and_stands_in_the_address(self, page):
+        page.goto("chapters/first-network.html#step-network")
+        assert chosen(page) == "both"  # on a first visit, where it fits
         press(page, "tensorflow")
+        assert page.url.endswith("first-network.html?framework=tensorflow#step-network")
         for step in ("network", "train"):
             assert shown(page, step, "tensorflow")
             assert not shown(page, step, "pytorch")
         page.goto("chapters/glossary.html")
-        chosen = page.locator(".twin-switch [aria-pressed=true]")
-        assert chosen.get_attribute("data-twin-choice") == "tensorflow"
+        assert chosen(page) == "tensorflow"
         press(page, "both")
         page.goto("chapters/first-network.html")
         assert shown(page, "network", "pytorch")
         assert shown(page, "network", "tensorflow")
 
+    @pytest.mark.parametrize(
+        ("width", "first"), [(1440, "both"), (1366, "both"), (1365, "pytorch"), (390, "pytorch")]
+    )
+    def test_a_first_visit_shows_both_where_they_fit(self, page, width, first):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("chapters/first-network.html?framework=jax")  # unknown: refused
+        assert chosen(page) == first
+        assert page.evaluate("localStorage.getItem('twin-framework')") is None
+        page.goto("chapters/index.html")
+        assert chosen(page) == first
+
     def test_a_tab_moves_the_switch_and_all_other_tabs(self, page):
-        page.goto("chapters/first-network.html")
+        page.goto("chapters/first-network.html?framework=pytorch")
         page.locator("#step-network .sd-tab-label.twin-tensorflow").click()
         assert shown(page, "train", "tensorflow")
         assert not shown(page, "train", "pytorch")
-        chosen = page.locator(".twin-switch [aria-pressed=true]")
-        assert chosen.get_attribute("data-twin-choice") == "tensorflow"
+        assert chosen(page) == "tensorflow"
+        assert "?framework=tensorflow" in page.url
 
     def test_the_keyboard_reaches_switch_and_tabs(self, page):
-        page.goto("chapters/first-network.html")
-        page.locator(".twin-switch [data-twin-choice=tensorflow]").focus()
-        page.keyboard.press("Enter")
+        page.goto("chapters/first-network.html?framework=pytorch")
+        group = page.get_by_role("radiogroup", name="Framework")
+        assert group.get_by_role("radio").count() == 3
+        group.get_by_role("radio", name="PyTorch").focus()
+        page.keyboard.press("ArrowRight")
         assert shown(page, "network", "tensorflow")
         page.locator("#step-network input").nth(1).focus()
         page.keyboard.press("ArrowLeft")
@@ -191,12 +235,57 @@ class TestInABrowser:
         assert shown(page, "network", "pytorch") == (choice != "tensorflow")
         assert shown(page, "network", "tensorflow") == (choice != "pytorch")
         page.goto("chapters/index.html")
-        chosen = page.locator(".twin-switch [aria-pressed=true]")
-        assert chosen.get_attribute("data-twin-choice") == choice
+        assert chosen(page) == choice
 
-    def test_an_unknown_framework_in_the_address_is_passed_over(self, page):
-        page.goto("chapters/first-network.html?framework=jax")
-        assert shown(page, "network", "pytorch")
+    @pytest.mark.parametrize("width", [1440, 390])
+    def test_switching_keeps_what_the_reader_sees_in_its_place(self, page, width):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("chapters/first-network.html")
+        top = "document.querySelector('#step-losses').getBoundingClientRect().top"
+        page.evaluate(f"scrollBy({{top: {top} - 200, behavior: 'instant'}})")
+        frames = ["tensorflow", "pytorch"] + (["both", "pytorch"] if width == 1440 else [])
+        for framework in frames:
+            press(page, framework)
+            page.wait_for_timeout(50)
+            assert abs(page.evaluate(top) - 200) <= 2, framework
+
+    def test_both_are_aligned_and_nothing_is_cut(self, page):
+        """Outputs of one step begin at one height; from 1200 pixels on all code is in sight."""
+        far = """[...document.querySelectorAll('.twin-step')].map(step => [
+            step.id, ...[...step.querySelectorAll('.sd-tab-content')]
+            .map(tab => tab.querySelector('.cell_output')?.getBoundingClientRect().top)])
+            .filter(([_, a, b]) => Math.abs(a - b) > 8)"""
+        cut = """[...document.querySelectorAll('pre')]
+            .filter(p => p.offsetParent && p.scrollWidth > p.clientWidth)
+            .map(p => p.innerText.slice(0, 200))"""
+        for path in LABS:
+            page.goto(f"{path}?framework=both")
+            page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+            for width in (1200, 1366, 1440):
+                page.set_viewport_size({"width": width, "height": 900})
+                assert page.evaluate(far) == [], (path, width)
+                assert page.evaluate(cut) == [], (path, width)
+
+    def test_the_contents_are_at_hand_in_every_mode(self, page):
+        for width in (1440, 1200, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            for choice in ("both", "pytorch"):
+                page.goto(f"chapters/first-network.html?framework={choice}#the-training-loop")
+                page.wait_for_timeout(100)
+                drawer, beside = page.locator(".twin-contents"), page.locator("#pst-page-toc-nav")
+                if drawer.is_visible():
+                    drawer.locator("summary").click()
+                    page.wait_for_timeout(50)
+                nav = drawer if drawer.is_visible() else beside
+                assert nav.locator("a[aria-current]").inner_text() == "The training loop"
+                assert nav.locator("a", has_text="What you have seen").is_visible()
+        # Where two columns take the sidebar's room, its button lays it over the page.
+        page.set_viewport_size({"width": 1200, "height": 900})
+        page.goto("chapters/first-network.html?framework=both")
+        chapters = page.locator(".bd-sidebar-primary a", has_text="Scoreboard")
+        assert not chapters.is_visible()
+        page.locator(".primary-toggle").click()
+        assert chapters.is_visible()
 
     def test_prose_for_one_framework_shows_with_its_tab(self, page):
         page.goto("chapters/first-network.html?framework=pytorch")
@@ -219,29 +308,19 @@ class TestInABrowser:
         assert sorted(visible) == [False, True]
         assert page.locator("#step-network .sd-tab-label").first.is_visible()
 
-    @pytest.mark.parametrize("choice", ["pytorch", "tensorflow", "both"])
-    def test_no_code_is_cut_at_1440(self, page, choice):
-        for path in LABS:
-            page.goto(f"{path}?framework={choice}")
-            page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
-            cut = page.eval_on_selector_all(
-                "pre",
-                "all => all.filter(p => p.offsetParent && p.scrollWidth > p.clientWidth)"
-                ".map(p => p.innerText.slice(0, 200))",
-            )
-            assert cut == []
-
     @pytest.mark.parametrize("path", PAGES)
-    def test_no_page_is_wider_than_the_screen(self, page, path):
-        page.goto(path)
-        for width in (390, 768, 1440):
-            page.set_viewport_size({"width": width, "height": 844})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    def test_no_page_is_wider_than_the_screen(self, book, page, path):
+        with once("width", book, page, path):
+            page.goto(path)
+            for width in (390, 768, 1440):
+                page.set_viewport_size({"width": width, "height": 844})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
 
     @pytest.mark.parametrize("path", [*PAGES, "search.html"])
-    def test_no_page_asks_elsewhere_or_complains(self, page, path):
-        page.goto(path)
-        page.wait_for_load_state("networkidle")
+    def test_no_page_asks_elsewhere_or_complains(self, book, page, path):
+        with once("requests", book, page, path):
+            page.goto(path)
+            page.wait_for_load_state("networkidle")
 
     def test_math_is_drawn_without_a_script(self, page):
         page.goto("chapters/first-network.html")
@@ -258,16 +337,129 @@ class TestInABrowser:
         assert "lie on each other" in page.locator(".twin-curves svg").get_attribute("aria-label")
 
     @pytest.mark.parametrize(("path", "choice", "scheme"), MODES)
-    def test_axe_finds_nothing_beyond_what_is_listed(self, page, path, choice, scheme):
+    def test_axe_finds_nothing_beyond_what_is_listed(self, book, page, path, choice, scheme):
         from axe_playwright_python.sync_playwright import Axe
 
-        page.emulate_media(color_scheme=scheme)
-        page.goto(f"{path}?framework={choice}")
-        page.wait_for_timeout(300)
-        found = Axe().run(page, options={"preload": False}).response["violations"]
-        known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
-        new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
-        assert new == {}
+        with once(f"axe-{choice}-{scheme}", book, page, path):
+            page.emulate_media(color_scheme=scheme)
+            page.goto(f"{path}?framework={choice}")
+            page.wait_for_timeout(300)
+            found = Axe().run(page, options={"preload": False}).response["violations"]
+            known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
+            new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
+            assert new == {}
+
+    def test_a_phone_shows_the_first_sentence_and_what_a_finger_can_press(self, page):
+        page.set_viewport_size({"width": 390, "height": 844})
+        small = """[...document.querySelectorAll(
+            '.bd-header-article :is(button, summary, label), ' +
+            '.bd-article :is(summary, button:not(.copybtn), select, .twin > .sd-tab-label), ' +
+            '.prev-next-area a')]
+            .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43.5)
+            .map(e => e.outerHTML.slice(0, 100))"""
+        for path in (*LABS, "chapters/scoreboard.html"):
+            page.goto(path)
+            assert page.evaluate(small) == []
+            words = page.locator(".bd-article > section > p").first.bounding_box()
+            assert words["y"] + 30 < 844, path
+        page.goto("chapters/first-network.html")
+        page.evaluate("document.querySelector('#step-train').scrollIntoView()")
+        code = page.locator("#step-train pre").first
+        assert code.evaluate("p => p.scrollWidth > p.clientWidth")
+        assert "local" in code.evaluate("p => getComputedStyle(p).backgroundAttachment")
+        page.locator(".twin-bar summary").first.click()
+        box = page.locator(".twin-bar details[open] > div").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        for link in page.locator(".twin-bar details[open] a").all():
+            assert link.bounding_box()["height"] >= 43.5
+
+    def test_a_term_opens_where_it_stands(self, page):
+        page.goto("chapters/first-network.html?framework=pytorch")
+        address, asked = page.url, []
+        page.wait_for_load_state("networkidle")
+        icon = "favicon.svg"  # fetched when the browser likes
+        page.on("request", lambda r: r.url.endswith(icon) or asked.append(r.url))
+        link = page.locator("a[data-gloss]").nth(1)
+        gloss = page.locator(f"#{link.get_attribute('data-gloss')}")
+        for open_it in (link.click, lambda: (link.focus(), page.keyboard.press("Enter"))):
+            assert not gloss.is_visible()
+            open_it()
+            assert gloss.is_visible()
+            at, below = link.bounding_box(), gloss.bounding_box()
+            assert 0 <= below["y"] - at["y"] - at["height"] < 12
+            page.keyboard.press("Escape")
+        assert not gloss.is_visible()
+        assert link.evaluate("a => document.activeElement === a")
+        assert (page.url, asked) == (address, [])
+
+    def test_ink_paper_and_focus(self, page):
+        """Links, inputs and outputs can be told apart; paper is white; the focus is seen."""
+        color = "e => getComputedStyle(e).color"
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        page.goto("chapters/first-network.html?framework=both")
+        twins = [
+            page.locator(f"#step-network .sd-tab-label.twin-{f}").evaluate(color)
+            for f in chapter.FRAMEWORKS
+        ]
+        link = page.locator(".bd-article p a").first.evaluate(color)
+        assert link not in (*twins, page.locator(".bd-article p").first.evaluate(color))
+        paper = "e => getComputedStyle(e).backgroundColor"
+        step = page.locator("#step-network")
+        made = step.locator(".cell_output pre").first.evaluate(paper)
+        assert made != step.locator(".cell_input pre").first.evaluate(paper)
+        sizes = [
+            float(page.locator(h).first.evaluate("h => parseFloat(getComputedStyle(h).fontSize)"))
+            for h in (".bd-article h2", ".bd-article h3")
+        ]
+        assert sizes[0] > 1.2 * sizes[1]
+        for moving in (".btn", ".sd-tab-label", "a"):
+            timing = page.locator(moving).first.evaluate("e => getComputedStyle(e).transition")
+            assert re.fullmatch(r"none.*|all|.* 0s.*", timing), timing
+        ring = """() => { const e = document.activeElement.closest('label') ??
+            document.activeElement, s = getComputedStyle(e);
+            return [e.outerHTML.slice(0, 80), s.outlineStyle, parseFloat(s.outlineWidth)]; }"""
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            what, look, width = page.evaluate(ring)
+            assert look != "none", what
+            assert width >= 2, what
+        page.emulate_media(color_scheme="dark", media="print")
+        assert page.locator("body").evaluate(paper) == "rgb(255, 255, 255)"
+        assert page.locator("#step-network pre").first.evaluate(color) == "rgb(31, 35, 40)"
+        for frame in (".twin-figure", ".cell_input", ".cell_output"):
+            said = page.locator(frame).first.evaluate("e => getComputedStyle(e).breakInside")
+            assert said == "avoid"
+
+    def test_without_a_script_nothing_is_dead(self, chromium, server):
+        context = chromium.new_context(java_script_enabled=False, base_url=server)
+        page = context.new_page()
+        page.goto("chapters/first-network.html")
+        dead = [b for b in page.locator("button, select").all() if b.is_visible()]
+        assert [b.evaluate("b => b.outerHTML") for b in dead] == []
+        assert shown(page, "network", "pytorch")
+        page.locator("#step-network .sd-tab-label.twin-tensorflow").click()
+        assert shown(page, "network", "tensorflow")
+        page.goto("chapters/scoreboard.html")
+        assert not page.locator(".twin-filters").is_visible()
+        context.close()
+
+    def test_a_chapter_weighs_little(self, chromium, server):
+        """What a browser that knows nothing yet fetches for a page, as it comes over the wire."""
+        for path in LABS:
+            fetched, sizes = [], {}
+            context = chromium.new_context(viewport={"width": 1440, "height": 900})
+            page = context.new_page()
+            page.on("response", lambda answer, seen=fetched: seen.append(answer))
+            page.goto(f"{server}{path}?framework=both", wait_until="networkidle")
+            for answer in fetched:
+                body = answer.body()
+                packed = answer.url.endswith((".png", ".jpg", ".webp", ".woff2"))
+                sizes[answer.url] = len(body if packed else gzip.compress(body))
+            context.close()
+            assert len(sizes) > 10
+            assert sum(sizes.values()) <= 350 * 1024, sizes
+            assert not any(url.endswith((".woff2", ".ttf")) for url in sizes)
 
     def test_deep_links_to_steps(self, page):
         page.goto("chapters/first-network.html#step-train")
@@ -282,6 +474,18 @@ class TestInABrowser:
         page.wait_for_url("**/chapters/index.html")
         page.get_by_role("link", name="Open the first lab").click()
         page.wait_for_url("**/chapters/first-network.html")
+
+    def test_the_front_page_trains_a_network(self, page):
+        """Its code and data are found from there, and nothing is loaded before it is asked."""
+        asked = []
+        page.on("request", lambda r: asked.append(urlsplit(r.url).path))
+        page.goto("chapters/index.html")
+        page.get_by_role("button", name="Train it here").wait_for()
+        assert not [a for a in asked if a.startswith("/third/") or a.endswith("panel.js")]
+        page.get_by_role("button", name="Train it here").click()
+        page.get_by_text(re.compile(r"step \d+ of 540")).wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Go on").wait_for()
 
     def test_the_scoreboard_is_filtered(self, page):
         page.goto("chapters/scoreboard.html")
@@ -300,6 +504,203 @@ class TestInABrowser:
         assert not solution.is_visible()
         page.get_by_text("Show a solution").first.click()
         assert solution.is_visible()
+
+
+ASKING = """
+## One step
+
+```{predict}
+:name: sum
+:true: number("add") == 2
+What is one and `one`?
+- eleven
+- [x] *two*
+```
+
+```{code-cell}
+:tags: [pytorch]
+:step: add
+print(1 + 1)
+```
+```{code-cell}
+:tags: [tensorflow]
+print(2)
+```
+
++++ {"tags": ["pytorch"]}
+
+PyTorch gives the secret away.
+
++++
+
+The sum is the secret number.
+
+## Another
+
+```{predict}
+:name: more
+:answer: 0.5
+:true: number("half") == 0.5
+How much is a half?
+```
+
+Words before the cell.
+
+```{code-cell}
+:step: half
+print(0.5)
+```
+
+It is a secret fraction.
+
+```{try}
+:name: three
+:edit: {"1 + 1": "1 + 2", "print(2)": "print(3)"}
+:again: add
+:true: number("add") == 3
+In *add*, add two. What comes out?
+```
+
+A secret kept by nobody.
+"""
+
+
+@pytest.fixture(scope="session")
+def asking(tmp_path_factory):
+    """A book with one small chapter that asks, whose outputs are written by hand."""
+    root = tmp_path_factory.mktemp("asking")
+    for name in ("chapters", "evidence/cpu", "src/labkit/press/static"):
+        (root / name).mkdir(parents=True)
+    icon = "src/labkit/press/static/favicon.svg"
+    for name in ("_config.yml", "pyproject.toml", "references.bib", "evidence/claims.yml", icon):
+        shutil.copy(ROOT / name, root / name)
+    (root / "_toc.yml").write_text("format: jb-book\nroot: chapters/tiny\n")
+    (root / "evidence" / "claims.yml").write_text("sources: {}\nclaims: []\n")
+    text = FRONT.replace("[first-network]", "[]") + "# A tiny chapter\n" + ASKING
+    (root / "chapters" / "tiny.md").write_text(text)
+    course = Course.read(root)
+    for framework in chapter.FRAMEWORKS:
+        notebook = weave.weave(course.chapter("tiny"), framework, course)
+        for cell in (c for c in notebook.cells if c.cell_type == "code"):
+            cell.execution_count = 1
+            said = {"add": "2", "half": "0.5"}.get(cell.id.partition("-")[0])
+            cell.outputs = [nbformat.v4.new_output("stream", text=f"{said}\n")] if said else []
+        path = weave.notebook_path(root, "tiny", framework)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
+        tried = [nbformat.v4.new_output("stream", text=f"3, says {framework}\n")]
+        path = root / "evidence" / "cpu" / f"tiny.{framework}.tries.json"
+        path.write_text(json.dumps({"three": tried}))
+    return build.book(root).parent
+
+
+@browser_tests
+class TestAsking:
+    """Predictions, what they veil, and edits to try."""
+
+    @pytest.fixture
+    def open(self, asking, chromium):
+        """Open the page in a browser that knows nothing of the reader."""
+        with served(asking) as address, contextlib.ExitStack() as contexts:
+
+            def go(anchor="", **settings):
+                context = chromium.new_context(viewport={"width": 1000, "height": 900}, **settings)
+                contexts.callback(context.close)
+                tab = context.new_page()
+                tab.goto(f"{address}chapters/tiny.html{anchor}")
+                return tab
+
+            yield go
+
+    def test_a_prediction_veils_until_it_is_answered(self, open):
+        page = open("?framework=pytorch")
+        secrets = ["PyTorch gives the secret away.", "The sum is the secret number."]
+        output = page.locator("#step-add .sd-tab-content.twin-pytorch .cell_output pre")
+        place = "document.querySelector('#another').getBoundingClientRect().top"
+        before = page.evaluate(place)
+
+        def seen():
+            return [page.get_by_text(s).is_visible() for s in secrets] + [output.is_visible()]
+
+        assert seen() == [False, False, False]
+        assert "secret number" not in page.locator("body").aria_snapshot()
+        card = page.locator("form.twin-predict").first
+        card.get_by_role("button", name="That is my guess").click()
+        assert seen() == [False, False, False]  # nothing was chosen
+        card.get_by_role("radio", name="eleven").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        assert seen() == [False, False, False]  # moving about is no answer
+        card.get_by_role("button", name="That is my guess").click()
+        assert seen() == [True, True, True]
+        assert card.locator("output").inner_text() == "Your guess: eleven. Right: two"
+        assert not page.get_by_text("It is a secret fraction.").is_visible()
+        after = page.evaluate(place)
+        assert abs(after - before) < 60  # the card itself says one line more
+        page.reload()
+        assert seen() == [True, True, True]
+        assert card.locator("output").inner_text() == "Your guess: eleven. Right: two"
+        card.get_by_role("button", name="Guess again").click()
+        assert seen() == [False, False, False]
+
+    def test_a_number_is_right_when_it_is_near(self, open):
+        page = open()
+        secret, card = page.get_by_text("It is a secret fraction."), page.locator("form").nth(-1)
+        assert page.get_by_text("Words before the cell.").is_visible()
+        assert page.get_by_text("A secret kept by nobody.").is_visible()
+        answers = {
+            "0.51": "Your guess: 0.51. Right: 0.5, near enough.",
+            "0.6": "Your guess: 0.6. Right: 0.5",
+            "0.50": "Your guess: 0.50. Right.",
+        }
+        for guess, said in answers.items():
+            assert not secret.is_visible()
+            card.get_by_label("Your guess").fill(guess)
+            page.keyboard.press("Enter")
+            assert secret.is_visible()
+            assert card.locator("output").inner_text() == said
+            card.get_by_role("button", name="Guess again").click()
+        card.get_by_role("button", name="I’d rather see it").click()
+        assert secret.is_visible()
+        assert card.locator("output").inner_text() == "Right: 0.5"
+        page.locator(".twin-bar summary", has_text="Predictions").click()
+        page.get_by_role("button", name="Forget my guesses").click()
+        assert not secret.is_visible()
+
+    def test_nothing_is_veiled_on_paper_without_a_script_or_when_all_is_shown(self, open):
+        secrets = ["The sum is the secret number.", "It is a secret fraction."]
+
+        def seen(page):
+            return [page.get_by_text(s).is_visible() for s in secrets]
+
+        page = open()
+        page.emulate_media(media="print")
+        assert seen(page) == [True, True]
+        page.emulate_media(media="screen")
+        assert seen(page) == [False, False]
+        page.locator(".twin-bar summary", has_text="Predictions").click()
+        page.get_by_label("Show everything").check()
+        assert seen(page) == [True, True]
+        page.reload()
+        assert seen(page) == [True, True]
+        plain = open(java_script_enabled=False)
+        assert seen(plain) == [True, True]
+        assert not plain.locator("form button").first.is_visible()  # nothing dead to press
+        assert not plain.locator(".twin-switch").is_visible()
+
+    def test_a_link_to_a_veiled_step_goes_there(self, open):
+        page = open("#step-half")
+        page.wait_for_timeout(100)
+        assert 0 <= page.locator("#step-half").bounding_box()["y"] < 900
+        assert not page.get_by_text("It is a secret fraction.").is_visible()
+
+    def test_what_an_edit_does_is_folded_and_follows_the_framework(self, open):
+        page = open("?framework=tensorflow")
+        result = page.get_by_text("3, says tensorflow")
+        assert not result.is_visible()
+        page.get_by_text("What happens", exact=True).click()
+        assert result.is_visible()
+        assert not page.get_by_text("3, says pytorch").is_visible()
 
 
 # --- without a browser -------------------------------------------------------------------------
@@ -372,6 +773,19 @@ def test_every_chapter_has_its_bar(parsed):
             assert sum(where in link for link in links) >= 2, where
 
 
+def test_figures_stand_in_the_page(book):
+    """As their notebooks hold them: there they take the page's ink."""
+    for path in chapter.chapters(ROOT):
+        text = (book / "chapters" / f"{path.stem}.html").read_text()
+        for framework in chapter.FRAMEWORKS:
+            file = book / "labs" / path.stem / f"{framework}.ipynb"
+            for cell in nbformat.read(file, as_version=4).cells:
+                for output in cell.get("outputs", ()):
+                    drawn = output.get("data", {}).get("image/svg+xml", "")
+                    assert drawn.partition(">")[2] in text, cell.id
+        assert not re.search(r'<img[^>]*\.svg"', text)
+
+
 def test_every_step_has_a_stable_link(parsed):
     for path in chapter.chapters(ROOT):
         ids = parsed[f"chapters/{path.stem}.html"].ids
@@ -433,6 +847,8 @@ class Cells(HTMLParser):
         if tag == "img" and self.within("cell_output"):
             picture = (self.file.parent / values["src"]).read_bytes()
             self.cells[-1].outputs.append((values["alt"], picture.strip()))
+        if tag == "svg" and self.within("cell_output"):
+            self.cells[-1].outputs.append((values["aria-label"], "drawn"))
         if tag == "pre" and self.within("cell_output"):
             self.cells[-1].outputs.append("")
         if tag not in self.VOID:
@@ -472,9 +888,9 @@ def put_out(cell):
     for output in cell.outputs:
         data = output.get("data", {})
         if kind := next((k for k in data if k.startswith("image/")), None):
-            picture = data[kind]
-            picture = picture.encode() if kind.endswith("xml") else base64.b64decode(picture)
-            shown.append((output.metadata[kind]["alt"], picture.strip()))
+            # A vector figure stands in the page itself; its bytes are compared elsewhere.
+            picture = "drawn" if kind.endswith("xml") else base64.b64decode(data[kind]).strip()
+            shown.append((output.metadata[kind]["alt"], picture))
         else:
             shown.append((output.get("text") or data["text/plain"]).strip("\n"))
     return shown
@@ -524,6 +940,18 @@ def test_prose_for_one_twin_stands_under_its_tab(book, path):
     assert len(page.prose) == len(tagged)
 
 
+def test_every_page_says_what_it_is(book):
+    for name in PAGES:
+        text = (book / name).read_text()
+        (said,) = re.findall(r'<meta name="description" content="([^"]+)">', text)
+        assert 20 < len(html.unescape(said)) <= 203, name
+        (picture,) = re.findall(r'<meta property="og:image" content="([^"]+)">', text)
+        assert ((book / name).parent / picture).is_file()
+        assert f'<meta property="og:description" content="{said}">' in text
+    lost = (book / "404.html").read_text()
+    assert 'href="chapters/index.html"' in lost
+
+
 def test_what_only_tests_read_is_not_in_the_book(book):
     for page in (book / "chapters").glob("*.html"):
         assert "% says" not in page.read_text()
@@ -568,7 +996,8 @@ def test_the_bar_says_what_the_chapter_and_its_notebooks_say(book, path):
     text, loaded = (book / "chapters" / f"{path.stem}.html").read_text(), chapter.load(path)
     assert f"{budget.minutes(loaded)} min to read · {loaded.lab.difficulty}" in text
     for framework, title in chapter.FRAMEWORKS.items():
-        (row,) = re.findall(rf'<div class="twin-bar-item twin-{framework}">.*?</div>', text, re.S)
+        begin = f'<details class="twin-bar-item twin-{framework}">'
+        (row,) = re.findall(rf"{begin}.*?</details>", text, re.S)
         assert f"<strong>{title}</strong>" in row
         links = re.findall(r'href="([^"]+)"', row)
         assert len(links) == 4

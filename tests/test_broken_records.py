@@ -76,6 +76,8 @@ def test_a_measurement_is_made_of_numbers(tmp_path, field, value):
 
 def test_the_courses_records_are_read():
     for path in (ROOT / "evidence").rglob("*.*.json"):
+        if path.name.endswith(".tries.json"):
+            continue
         assert record.read(path)["chapter"] == path.name.partition(".")[0]
 
 

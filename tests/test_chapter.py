@@ -10,7 +10,7 @@ from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from labkit.press import chapter
+from labkit.press import chapter, markdown
 from labkit.press.source import SourceError
 
 PATH = Path("chapters/tiny.md")
@@ -296,9 +296,10 @@ def test_a_solo_cell_needs_no_twin():
     assert cells[1].framework == "pytorch"
 
 
-def test_headings_are_not_sought_in_code():
-    text = "# A\n```python\n# no heading\n```\n## B\n"
-    assert [t for _, _, t in chapter.headings(text)] == ["A", "B"]
+def test_headings_and_labels_are_not_sought_in_code():
+    text = "(a)=\n# A\n```python\n# no heading\n(c)=\n```\n(b)=\nB `b`\n---\n"
+    assert list(markdown.headings(text)) == [(1, 1, "A"), (7, 2, "B `b`")]
+    assert list(markdown.labels(text)) == [(0, "a"), (6, "b")]
 
 
 def parted(tmp_path, rest, body="# T\n\nWords.\n"):

@@ -43,6 +43,24 @@ def test_help_teaches(command):
     assert taught[command] in words
 
 
+@pytest.mark.parametrize(("command", "press"), [("fetch", False), ("weave", True)])
+def test_the_press_is_imported_for_its_own_commands_alone(command, press):
+    """And of it nothing but their list, until one of them does its work."""
+    ask = f"import sys; from labkit.cli import app; app(['{command}', '--help'], standalone_mode=0)"
+    then = "; print(sorted(m for m in sys.modules if m.startswith('labkit.press')))"
+    done = subprocess.run(
+        [sys.executable, "-c", ask + then], capture_output=True, text=True, check=True
+    )
+    found = ["labkit.press", "labkit.press.commands"] if press else []
+    assert done.stdout.splitlines()[-1] == str(found)
+
+
+def test_a_command_that_is_not_there(course):
+    done = labkit("weav", cwd=course)
+    assert done.returncode == 2
+    assert "No such command 'weav'. Did you mean 'weave'?" in " ".join(done.stderr.split())
+
+
 def test_doctor():
     done = runner.invoke(cli.app, ["doctor"])
     assert done.exit_code == 0

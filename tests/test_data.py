@@ -16,6 +16,8 @@ from PIL import Image
 from labkit import data
 from labkit.data import DataError
 
+pytestmark = pytest.mark.engine
+
 # CIFAR-10's pictures made JPEG files again: never to be mixed with the original, hence their name.
 REAL = ROOT.parent / "shared" / "data" / "cifar10-images.tar.xz"
 

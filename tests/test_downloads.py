@@ -24,6 +24,8 @@ from typer.testing import CliRunner
 
 from labkit import cli, data, downloads
 
+pytestmark = pytest.mark.engine
+
 SHARED = ROOT.parent / "shared" / "data"
 
 

@@ -9,6 +9,8 @@ from nbclient import NotebookClient
 
 from labkit.exercise import array, check, digest, same
 
+pytestmark = pytest.mark.engine
+
 
 def test_solved(capsys):
     with check("Add"):

@@ -6,6 +6,8 @@ import pytest
 
 from labkit.files import WriteError, write_together, write_whole
 
+pytestmark = pytest.mark.engine
+
 
 def test_writes_and_says_whether_it_did(tmp_path):
     path = tmp_path / "deep" / "file.txt"

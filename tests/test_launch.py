@@ -10,6 +10,8 @@ import pytest
 
 from labkit import launch
 
+pytestmark = pytest.mark.engine
+
 
 def add(a, b):
     import os

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from labkit import twins
 
+pytestmark = pytest.mark.engine
+
 BOUND = 1e-12
 SIZE = 9
 FEW = settings(

@@ -4,6 +4,8 @@ import pytest
 
 from labkit import measure
 
+pytestmark = pytest.mark.engine
+
 
 def test_seconds_leaves_the_warm_up_out():
     calls = []

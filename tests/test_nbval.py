@@ -9,11 +9,13 @@ import nbformat
 import notebooks
 import pytest
 from conftest import chapter_text
-from notebooks import NOTEBOOKS, code_cells, name
+from notebooks import code_cells
 
 from labkit.press import chapter, weave
 from labkit.press.course import Course
 from labkit.press.source import SourceError
+
+pytestmark = pytest.mark.engine
 
 
 def altered(text):
@@ -133,8 +135,8 @@ SKIPPED = (
 )
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
-def test_nbval_compares_each_text_of_the_notebooks(path):
+@pytest.mark.course
+def test_nbval_compares_each_text_of_the_notebooks():
     """nbval's own comparison, given what the notebook puts out and one altered text at a time."""
     from nbval.plugin import IPyNbCell
 
@@ -142,19 +144,21 @@ def test_nbval_compares_each_text_of_the_notebooks(path):
     item.parent = SimpleNamespace(skip_compare=SKIPPED)
     item.colors = SimpleNamespace(**dict.fromkeys(("OKBLUE", "FAIL", "ENDC"), ""))
     item.sanitize, item.format_output_compare = str, lambda *_: None
-    count = 0
-    for cell in code_cells(path):
-        if "nbval-ignore-output" in cell.metadata.get("tags", ()):
-            continue
-        assert item.compare_outputs(cell.outputs, cell.outputs)
-        for place in range(len(list(texts(cell)))):
+    for path in notebooks.committed():
+        compared = [
+            (cell, place)
+            for cell in code_cells(path)
+            if "nbval-ignore-output" not in cell.metadata.get("tags", ())
+            for place in range(len(list(texts(cell))))
+        ]
+        assert len(compared) >= 10
+        for cell, place in compared:
+            assert item.compare_outputs(cell.outputs, cell.outputs)
             changed = copy.deepcopy(cell)
             container, key = list(texts(changed))[place]
             container[key] = altered(container[key])
             same = item.compare_outputs(cell.outputs, changed.outputs)
-            assert not same, f"{cell.id}: {container[key]!r} passes"
-            count += 1
-    assert count >= 10
+            assert not same, f"{path}: {cell.id}: {container[key]!r} passes"
 
 
 # --- answers -----------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """HTML that the press makes by hand, without building the book."""
 
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,14 +14,15 @@ import pytest
 from conftest import ROOT, chapter_text
 from sphinx.errors import ExtensionError
 
-from labkit import record
+from labkit import record, twins
 from labkit.measure import Measurement
-from labkit.press import chapter, claims, fingerprint, pages, weave
+from labkit.press import chapter, claims, fingerprint, pages, prove, weave
 from labkit.press import course as course_module
 from labkit.press import sphinx as extension
 from labkit.press.course import Course
-from labkit.press.pages import cards, reader
-from labkit.press.pages.html import render
+from labkit.press.pages import cards, reader, share, slim
+from labkit.press.pages.html import TEMPLATES, render
+from labkit.press.site import Site
 
 EVIL = "<script>x</script> \" ' & <b onclick=y>"
 
@@ -174,12 +177,16 @@ def test_a_card_depends_on_its_own_claims_records_alone(ruled):
 def test_a_verdict_by_timings_depends_on_the_code_that_took_them(ruled):
     noted = set()
     assert ">holds</span>" in make(cards.ClaimCard, ruled, "tiny", noted=noted)
-    assert names(noted) == {"claims.yml", "tiny.md", "tiny.pytorch.json", "tiny.tensorflow.json"}
+    records = {"tiny.pytorch.json", "tiny.tensorflow.json"}
+    assert names(noted) == {"claims.yml", "tiny.md", *records}
     file = ruled / "chapters" / "tiny.md"
     file.write_text(file.read_text().replace("'n': 1", "'n': 2"))
     pages.begin()
     card = make(cards.ClaimCard, ruled, "tiny")
     assert "measured before the code changed" in card
+    (ruled / "chapters" / "tiny.exercises.md").write_text("## Exercises\n")
+    make(cards.ClaimCard, ruled, "tiny", noted=noted)
+    assert names(noted) == {"claims.yml", "tiny.md", "tiny.exercises.md", *records}
 
 
 def counted(monkeypatch, module, name):
@@ -195,17 +202,21 @@ def counted(monkeypatch, module, name):
 
 
 def test_a_build_reads_each_file_once(ruled, monkeypatch):
+    executed(ruled)
     read = [
         counted(monkeypatch, claims, "load"),
         counted(monkeypatch, record, "read"),
         counted(monkeypatch, course_module, "load"),
     ]
+    twins = counted(monkeypatch, pages, "read_notebook")
     for _ in range(2):
         make(cards.Scoreboard, ruled)
         for name in ("other", "tiny"):
             make(cards.ClaimCard, ruled, name)
         make(cards.TwinBar, ruled, "tiny")
+        reader.read((ruled / "chapters" / "tiny.md").read_text(), str(ruled))
     assert all(read)
+    assert twins == {"pytorch.ipynb": 1, "tensorflow.ipynb": 1}
     assert {count for calls in read for count in calls.values()} == {1}
 
 
@@ -303,3 +314,65 @@ def test_a_page_is_read_as_the_chapter_whose_text_it_is(course):
     (course / "chapters" / "copy.md").write_text(text)
     with pytest.raises(ExtensionError, match=r"copy\.md:\d: .*`name` is 'tiny', the file 'copy'"):
         reader.read(text, str(course))
+
+
+# --- what stands around -------------------------------------------------------------------------
+
+
+def test_a_book_with_an_address_says_so():
+    own = Site(ROOT, "https://github.com/Someone/twins", "main")
+    assert share.address(own) == "https://someone.github.io/twins/"
+    placeholder = Site(ROOT, "https://github.com/example/twin-labs", "main")
+    assert share.address(placeholder) is None
+
+
+def test_styles_lose_what_no_page_uses():
+    used = slim.Used()
+    used.page('<html><p class="a b" id="c">x</p></html>')
+    used.script('element.classList.add("made")')
+    styles = """
+    /* words */ :root { --one: 1px; --two: var(--three); --three: 2px; --four: 4px }
+    .a, .gone { color: red } p.a > #c { margin: var(--one) } .made::before { content: "}" }
+    .gone .a { color: blue } table { border: 0 } :is(.gone, .b) { top: var(--two) } .a:not(.gone) {}
+    @media print { .gone { top: 0 } .b { top: 1px } } @media screen { .gone { top: 0 } }
+    @font-face { font-family: "Font Awesome 6 Free"; src: url(x.woff2) }
+    p { background: url("data:image/svg+xml;a,{}") }
+    """
+    kept = slim.purge({"x.css": styles}, used)["x.css"]
+    for part in (".a{color:red}", "p.a > #c{margin:var(--one)}", '.made::before{content:"}"}'):
+        assert part in kept
+    for part in (":is(.gone, .b){", "@media print{.b{top:1px}}", "--three:2px", "data:image/svg"):
+        assert part in kept
+    for part in (".gone .a", "table", "--four", "Awesome", "screen", "words", ".a, .gone"):
+        assert part not in kept
+
+
+def test_each_verdict_has_a_colour_of_its_own():
+    text = (TEMPLATES.with_name("static") / "cards.css").read_text()
+    for theme in ("", 'html[data-theme="dark"] '):
+        found = {}
+        for names, color in re.findall(
+            rf"^{re.escape(theme)}\.twin-verdict([^{{]*)\{{ color: (#\w+)", text, re.MULTILINE
+        ):
+            found |= dict.fromkeys(re.findall(r"twin-([\w-]+)", names), color)
+        distinct = {found[n] for n in ("holds", "held-once", "partly", "false", "depends")}
+        assert len(distinct) == 5
+
+
+def test_a_ladder_folds_to_a_line_and_opens_where_a_rung_breaks(monkeypatch):
+    """Each rung is a bar, by its logarithm, up to the bound."""
+    folded = make(cards.TwinLadder, ROOT, "first-network")
+    assert re.match(r'<details class="twin-ladder"><summary>✓ All \d+ rungs hold\.', folded)
+    held = prove.of_chapter(Course.read(ROOT).records, Course.read(ROOT).chapter("graphs").lab)
+    broken = [replace(held[0], holds=False, difference=1.0), *held[1:]]
+    monkeypatch.setattr(prove, "of_chapter", lambda *_: broken)
+    opened = make(cards.TwinLadder, ROOT, "graphs")
+    assert opened.startswith(f'<details class="twin-ladder" open><summary>✗ 1 of {len(held)} rungs')
+    assert 'style="width: 100%"' in opened
+
+
+def test_a_bar_reaches_to_the_bound():
+    assert cards._part(None) is None
+    assert cards._part(0.0) == 0
+    assert cards._part(twins.BOUND) == 1
+    assert 0.3 < cards._part(1e-14) < 0.6

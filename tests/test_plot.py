@@ -1,11 +1,13 @@
-import io
+import re
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from labkit import plot
+from labkit import plot, svg
+
+pytestmark = pytest.mark.engine
 
 
 def test_curves_say_what_they_show():
@@ -15,9 +17,11 @@ def test_curves_say_what_they_show():
         "TensorFlow from 3 to 2 in 2 points, lowest 2, highest 3"
     )
     data, metadata = shown._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["image/svg+xml"].startswith("<svg")
     assert shown.digest in data["text/plain"]
-    assert metadata["image/png"]["alt"] == shown.alt
+    assert metadata["image/svg+xml"] == {"alt": shown.alt}
+    captioned = plot.curves([3, 2], caption="It falls.")._repr_mimebundle_()[1]
+    assert captioned["image/svg+xml"]["caption"] == "It falls."
 
 
 def test_a_digest_follows_the_data():
@@ -28,8 +32,71 @@ def test_a_digest_follows_the_data():
 
 
 def test_the_same_figure_has_the_same_bytes():
-    assert plot.curves([3, 2, 1]).png == plot.curves([3, 2, 1]).png
-    assert plot.curves([3, 2, 1]).png != plot.curves([3, 1, 2]).png
+    assert plot.curves([3, 2, 1]).svg == plot.curves([3, 2, 1]).svg
+    assert plot.curves([3, 2, 1]).svg != plot.curves([3, 1, 2]).svg
+
+
+FIGURES = {
+    "curves": lambda: plot.curves({"PyTorch": [3.0, 1.0], "<b>": [2.0, 2.0]}, log=True, title="&"),
+    "broken": lambda: plot.curves([1.0, np.nan, 2.0, 0.0], log=True),
+    "bars": lambda: plot.bars({"<b>": 1e-9, "TensorFlow": 3.0}, x="&", log=True),
+    "intervals": lambda: plot.intervals({"<b>": (-1.0, 0.5), "b": (2.0, 0.2)}, x="&"),
+    "chances": lambda: plot.chances({"<b>": [0.5, 0.5]}, ["a", "&"]),
+    "confusion": lambda: plot.confusion([[5, 2], [0, 4]], ["<b>", "&"]),
+    "pictures": lambda: plot.pictures(np.zeros((3, 8, 8, 1)), ["<b>", "&", "c\nd"]),
+    "shaded": lambda: plot.shaded("<b>&\n", {"<i>": [0, 1, -1, 0.5, 0]}),
+    "graph": lambda: plot.graph({"a": "<b>", "b": "&"}, [("a", "b")], what="two"),
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_a_figure_follows_the_page_and_brings_paper_to_where_there_is_none(figure):
+    """Well-formed; in the page's ink; readable on any ground; no id that two could share."""
+    shown = figure()
+    if shown.svg is None:
+        pytest.skip("no graphviz here")
+    root = ElementTree.fromstring(shown.svg)
+    assert root.get("style") == svg.PAPER
+    for node in root.iter():
+        assert node.get("id") is None
+        assert not node.tag.endswith(("style", "script"))
+        for part in ("fill", "stroke"):
+            said = node.get(part, "currentColor")
+            mat = part == "fill" and said == "#fff" and node.tag.endswith("rect")
+            assert said in ("currentColor", "none") or mat, (node.tag, said)
+        for color in re.findall(r"(?:fill|stroke):([^;]+)", node.get("style", "")):
+            assert color == "currentColor" or color.startswith("var(--"), color
+
+
+def test_orange_and_blue_are_the_frameworks():
+    names = ["PyTorch", "tensorflow eager", "eager", "LSTM", "n = 1", "n = 2", "n = 3", "n = 4"]
+    looks = plot._looks(names)
+    assert looks["PyTorch"].color == plot.COLORS["pytorch"]
+    assert looks["tensorflow eager"].color == plot.COLORS["tensorflow"]
+    others = [looks[name] for name in names[2:]]
+    assert not {look.color for look in others} & set(plot.COLORS.values())
+    assert len(set(others)) == len(others)  # none is taken for another
+
+
+def test_lines_are_named_at_their_ends_and_no_name_lies_on_another():
+    shown = plot.curves({name: [1.0, 2.0] for name in "abcdef"})
+    texts = ElementTree.fromstring(shown.svg).iter("{http://www.w3.org/2000/svg}text")
+    heights = {t.text: float(t.get("y")) for t in texts if t.text in set("abcdef")}
+    assert set(heights) == set("abcdef")
+    ordered = sorted(heights.values())
+    assert min(np.diff(ordered)) >= svg.SIZE
+    assert ordered[-1] <= 290
+
+
+def test_an_axis_may_be_shared():
+    low, high = (plot.curves(v, limits=(0, 10)).svg for v in ([1.0, 2.0], [5.0, 9.0]))
+
+    def marks(drawn):
+        root = ElementTree.fromstring(drawn)
+        texts = root.iter("{http://www.w3.org/2000/svg}text")
+        return [(t.text, t.get("y")) for t in texts if t.get("text-anchor") == "end"]
+
+    assert marks(low) == marks(high)
 
 
 def test_confusion():
@@ -91,11 +158,17 @@ def test_graphs_are_drawn(monkeypatch):
 
 
 def test_a_line_under_another_is_seen():
-    shown = plot.curves({"under": [1.0, 2, 2, 2], "over": [1.0, 2, 2, 2]})
-    picture = Image.open(io.BytesIO(shown._repr_mimebundle_()[0]["image/png"])).convert("RGB")
-    # The middle, where no legend is: matplotlib's first two colours.
-    middle = picture.crop((picture.width * 2 // 5, 0, picture.width * 3 // 5, picture.height))
-    assert {(31, 119, 180), (255, 127, 14)} <= {color for _, color in middle.getcolors(1 << 20)}
+    lines = {"under": [1.0, 2, 2, 2], "middle": [1.0, 2, 2, 2], "over": [1.0, 2, 2, 2]}
+    drawn = plot.curves(lines).svg
+    assert re.findall(r'fill="none" stroke-width="([\d.]+)"', drawn)[:3] == ["7.8", "4.8", "1.8"]
+
+
+def test_a_straight_line_of_many_points_is_short_and_a_peak_is_kept():
+    assert len(plot.curves(np.arange(30_000.0)).svg) < 3000
+    peak = np.zeros(10_000)
+    peak[5000] = 1
+    tops = re.findall(r"L[\d.]+ ([\d.]+)", plot.curves(peak, limits=(0, 1)).svg)
+    assert min(map(float, tops)) == 12
 
 
 def test_labels_of_graphs_may_hold_quotes():

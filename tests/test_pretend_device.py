@@ -90,7 +90,7 @@ def test_a_notebook_finds_on_the_device_what_the_book_says(device, chapter_name,
 def test_every_chapter_runs_on_the_device():
     marks = test_a_notebook_finds_on_the_device_what_the_book_says.pytestmark
     (listed,) = [m.args[1] for m in marks if m.name == "parametrize"]
-    assert sorted(p.values[0] for p in listed) == sorted(notebooks.CHAPTERS)
+    assert sorted(p.values[0] for p in listed) == sorted(notebooks.chapters())
 
 
 MIXED = "RuntimeError: Expected all tensors to be on the same device"

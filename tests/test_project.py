@@ -89,7 +89,8 @@ def imports(path, code=None):
 def distributions(modules):
     """Return the packages that bring these modules, but for Python's own and the course's."""
     given = packages_distributions()
-    own = {"labkit", *(p.stem for p in (ROOT / "tests").glob("*.py"))}
+    tests = (ROOT / "tests").iterdir()
+    own = {"labkit", *(p.stem for p in tests if p.is_dir() or p.suffix == ".py")}
     tops = {m.split(".")[0] for m in modules} - set(sys.stdlib_module_names) - own
     # tensorflow-cpu brings the module, too; both are bounded under the one name.
     return {
@@ -129,6 +130,7 @@ UNSEEN = {
     "jupyterlab": "`make lab` opens it",
     "mypy": "a command of `make test`",
     "pytest-timeout": "the setting `timeout`",
+    "pytest-xdist": "pytest's option -n",
     "ruff": "a command of `make test`",
     "sphinx-multitoc-numbering": "Jupyter Book loads it",
     "tqdm": "pooch shows its downloads with it",
@@ -186,7 +188,7 @@ def test_make_test_leaves_nothing_out():
     static = {"ruff check", "ruff format --check", "mypy", "labkit check", "labkit prove"}
     run = commands("test")
     assert static <= set(run)
-    assert 'pytest -m "not slow"' in run
+    assert 'pytest $(SIDE_BY_SIDE) -m "not slow"' in run
     slow = commands("test-all")
     assert static <= set(slow)
     assert any(line.startswith("pytest -m slow") for line in slow)
@@ -198,8 +200,9 @@ def test_make_test_leaves_nothing_out():
 def test_the_wings_do_not_mix():
     wing = ROOT / "src" / "labkit"
     for path in wing.glob("*.py"):
-        if path.name != "cli.py":  # the command line serves both
-            assert not [m for m in imports(path) if m.startswith("labkit.press")], path
+        found = [m for m in imports(path) if m.startswith("labkit.press")]
+        door = ["labkit.press"] if path.name == "cli.py" else []  # the one command serves both
+        assert found == door, path
     for path in (wing / "press").glob("*.py"):
         frameworks = ("torch", "tensorflow", "keras")
         assert not [m for m in imports(path) if m.split(".")[0] in frameworks], path
@@ -230,14 +233,16 @@ def test_the_parts_of_the_tests_are_all_tests():
     assert jobs["notebooks"]["strategy"]["matrix"]["chapter"] == chapters
     makefile = (ROOT / "Makefile").read_text()
     recipes = {
-        "test": '-m "not slow"',
-        "unit": '-m "not slow and not notebook" --ignore tests/test_book.py',
+        "test": '$(SIDE_BY_SIDE) -m "not slow"',
+        "unit": '$(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py '
+        "--ignore tests/test_third_twin.py",
         "notebooks": '-m "notebook and not slow" -k "$(CHAPTER)"',
-        "browser": "tests/test_book.py",
+        "browser": "tests/test_book.py tests/test_third_twin.py",
     }
     for part, options in recipes.items():
         assert re.search(rf"^{part}:.*\n\t\$\(BIN\)/pytest (.*)$", makefile, re.M)[1] == options
-    assert not re.search(r"mark\.(slow|notebook)", (ROOT / "tests" / "test_book.py").read_text())
+    for file in recipes["browser"].split():
+        assert not re.search(r"mark\.(slow|notebook)", (ROOT / file).read_text())
     assert recipes.keys() - {"test"} | {"static"} <= jobs.keys()
     listed = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "notebook and not slow"],

@@ -1,4 +1,6 @@
 import contextlib
+import importlib.util
+import re
 import time
 from pathlib import Path
 
@@ -48,6 +50,8 @@ def test_what_is_markdown_already_stays(ours):
         ),
         ("{math}`x^2`", "$x^2$"),
         ("```{math}\nx^2\n```", "$$\nx^2\n$$"),
+        ("$$\na <b> c\n\nd\n$$ (e)", "$$\na <b> c\n\nd\n$$ (e)"),
+        ("- one\n  % a comment\n- two", "- one\n- two"),
         ("(label)=\n## Title", "## Title"),
         ("% a comment\nText", "Text"),
         ("```{note}\nMind {term}`loss`.\n```", None),
@@ -116,12 +120,16 @@ def test_myst_becomes_markdown(source, wanted, ours):
         ("```{image} glossary.md\n:alt: A.\n```", 10, "there is no picture 'glossary.md'"),
         ("```{image} javascript:x\n:alt: A.\n```", 10, "there is no picture 'javascript:x'"),
         ("```{image} " + "x" * 5000 + ".png\n:alt: A.\n```", 10, "is no name of a picture"),
-        ("```{image} a\0b.png\n:alt: A.\n```", 10, "is no name of a picture"),
+        ("```{image} a\0b.png\n:alt: A.\n```", 10, "there is no picture 'a\ufffdb.png'"),
         ("Words\n<script>x</script>", 11, "'<script>' is HTML"),
         ("<img src=x onerror=y>", 10, "'<img' is HTML"),
         ("Words\n<!-- none -->", 11, "'<!--' is HTML"),
         ("[![A cat.](https://x.org/c.png)](glossary.md)", 10, "works in the book alone"),
         ("[x](javascript:y)", 10, "works in the book alone"),
+        ("\n[x]: <https://x.org> '<b>'", 11, "'<b>' is HTML"),
+        ("Term\n: It is {trem}`loss`", 11, "unknown role {trem}"),
+        ("| a |\n|---|\n| <b> |", 12, "'<b>' is HTML"),
+        ("> " * 21 + "<b>", 10, "stands too deep in lists"),
     ],
 )
 def test_what_is_not_known_is_an_error_with_its_line(source, line, words, ours):
@@ -129,6 +137,14 @@ def test_what_is_not_known_is_an_error_with_its_line(source, line, words, ours):
         plain(source, ours)
     assert str(caught.value).startswith(f"chapters/x.md:{line}: ")
     assert words in str(caught.value)
+
+
+def test_directives_a_thousand_deep_are_an_error_with_a_line(ours):
+    depth = 1000
+    opening = "\n".join(f"{':' * (2 * depth - n)}{{note}}" for n in range(depth))
+    closing = "\n".join(":" * (2 * depth - n) for n in reversed(range(depth)))
+    with pytest.raises(SourceError, match=r"chapters/x\.md:23: stands too deep"):
+        plain(f"{opening}\nWords.\n{closing}", ours)
 
 
 @pytest.mark.parametrize(
@@ -243,3 +259,20 @@ def test_a_bad_source_is_named(course, text, words):
 def test_brackets_in_a_doi_do_not_end_the_link(course):
     (course / "references.bib").write_text("@misc{a, title={T}, doi={10.1/S0(98)1}}")
     assert Site.read(course).lookup("cite", "a")[1] == "https://doi.org/10.1/S0%2898%291"
+
+
+def test_the_chapters_pictures_are_what_their_program_draws():
+    """Drawn by chapters/figures.py, in one ink, and each used."""
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "chapters" / "figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    drawn = {path.name: path.read_text() for path in (ROOT / "chapters").glob("*.svg")}
+    assert drawn == {name: draw() for name, draw in figures.FIGURES.items()}
+    prose = "".join(p.read_text() for p in (ROOT / "chapters").glob("*.md"))
+    for name, text in drawn.items():
+        assert f"{{figure}} {name}" in prose
+        assert set(re.findall(r'(?:fill|stroke|color)="([^"]+)"', text)) <= {
+            "currentColor",
+            "none",
+            figures.INK,
+        }

@@ -330,7 +330,8 @@ def test_a_bias_before_batchnorm_walks_off_under_adam():
     theirs = keras_train(twin, keras.optimizers.Adam(2**-7, *betas, epsilon=1e-30))
     broken = first_broken(climb_cnn(net, ours), climb_keras(twin, theirs))
     assert broken.name == "trained"
-    assert broken.detail == "first at 0.conv.bias"
+    # Both may end at the same place by different ways, which the running mean remembers.
+    assert broken.detail in ("first at 0.conv.bias", "first at 1.batchnorm.mean")
 
 
 def test_a_bias_that_is_frozen_in_one_twin_and_decayed_in_the_other(rnn):
@@ -646,7 +647,10 @@ OWED = [c for c in map(chapter.load, chapter.chapters(ROOT)) if c.lab.ladder is 
 def test_every_lab_that_owes_a_proof_is_proven(loaded):
     steps = prove.of_chapter(Records(ROOT / "evidence"), loaded.lab)
     assert [s for s in steps if not s.holds] == []
-    assert len(steps) == len(rungs.RUNGS) + len(prove.more(loaded.lab))
+    # "compared" is there where a lab shows results of both twins.
+    added = [r.name for r in prove.more(loaded.lab)] + ["third twin"] * bool(loaded.lab.third)
+    names = [s.name for s in steps if s.name != "compared"]
+    assert names == [r.name for r in rungs.RUNGS] + added
 
 
 def test_a_lab_without_a_ladder_is_named(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 from labkit import record
 from labkit.measure import Measurement
 
+pytestmark = pytest.mark.engine
+
 TOOK = Measurement(0.5, 0.1, 5, "s")
 
 
@@ -89,6 +91,7 @@ def test_a_record_in_anothers_place_is_named(records):
         record.read(path)
 
 
+@pytest.mark.course
 def test_the_courses_record_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RECORDS", str(tmp_path / "evidence"))
     record.write("x", "pytorch", exact={"a": 1})

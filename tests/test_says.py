@@ -7,10 +7,11 @@ import re
 
 import pytest
 from conftest import ROOT
-from says import NUMBER, Saying, Twins, numbers, sayings, value
+from says import NUMBER, Saying, Twins, numbers, output, sayings, value
 from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
 from labkit.press import chapter
+from labkit.press.asks import Predict, Try, asks
 
 CHAPTERS = [p.stem for p in chapter.chapters(ROOT)]
 
@@ -41,6 +42,52 @@ def test_what_is_said_of_an_output_is_true(name):
                 true, where = False, f"{where} ({error!r})"
             if not true:
                 wrong.append(f"{where} is not true of {framework}: {said.expression}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_what_is_right_and_what_comes_of_an_edit_is_so(name):
+    """The expressions of predictions and of edits to try, see `labkit.press.asks`."""
+    loaded, wrong = load(name), []
+    for ask in loaded.asks:
+        twins = twins_of(name)
+        for framework in chapter.FRAMEWORKS:
+            where = f"{loaded.text.at(ask.line)}: {ask.name}, {framework}"
+            try:
+                true = (twins.after(ask) if isinstance(ask, Try) else twins).true(
+                    ask.true, framework
+                )
+            except (LookupError, TypeError, ValueError, InvalidExpression) as error:
+                true, where = False, f"{where} ({error!r})"
+            if not true:
+                wrong.append(f"{where}: {ask.true}")
+    assert not wrong, "\n".join(wrong)
+
+
+def words(text):
+    """Return a text's words and numbers as they are compared: without marks and commas."""
+    return re.sub(r"[^\w.%]+", " ", text.replace(",", "").casefold()).strip(" .")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_nothing_above_a_prediction_gives_it_away(name):
+    """No prose and no output above the card says what its right choice says."""
+    loaded, wrong = load(name), []
+    for framework, cells in twins_of(name).cells.items():
+        above = []
+        for cell in loaded.cells_of(framework):
+            if cell.kind == "code":
+                if cell.id in cells:
+                    above.append(output(cells[cell.id]))
+                continue
+            for ask in asks(cell.source, loaded.path, cell.line):
+                if not isinstance(ask, Predict):
+                    continue
+                inside = cell.source.splitlines()[: ask.line - cell.line]
+                right = ask.choices[ask.right] if ask.choices else f"{ask.answer:g}"
+                if f" {words(right)} " in f" {words(' '.join([*above, *inside]))} ":
+                    wrong.append(f"{loaded.text.at(ask.line)}: {right!r} stands above the card")
+            above.append(cell.source)
     assert not wrong, "\n".join(wrong)
 
 
@@ -104,10 +151,16 @@ EQUATION = re.compile(r"((?:log₂ |ln )?[\d(−-][\d\s.,×+−*/()²-]*|−?ln 
 
 
 def prose(loaded):
-    """Yield the lines of a chapter's prose with their numbers; comments are left out."""
+    """Yield the lines of a chapter's prose with their numbers.
+
+    Comments are left out, options of directives, and the choices of predictions.
+    """
     for cell in (c for c in loaded.cells if c.kind == "markdown"):
+        choosing = False
         for place, line in enumerate(cell.source.splitlines()):
-            if not line.startswith("%"):
+            if re.match(r"[`:]{3}", line):
+                choosing = "{predict}" in line
+            elif not re.match(r"- |:[\w-]+:" if choosing else r"%|:[\w-]+:", line):
                 yield cell.line + place, re.sub(r"\{cite(:\w)?\}`[^`]*`", "", line)
 
 

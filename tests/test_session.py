@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import pytest
 
 import labkit
 from labkit import record, session
+
+pytestmark = pytest.mark.engine
 
 
 def run(code, **env):
@@ -39,68 +42,81 @@ def test_labkit_works_without_frameworks():
     assert run(code).stdout.strip() == "(1440, 8, 8, 1)"
 
 
+# What a lab's first line leaves behind, printed by a Python of its own: importing a framework takes
+# seconds, so that each start answers all that is asked of it.
+AFTER_TORCH = """
+import json, os, labkit, numpy as np
+lab = labkit.start('x', 'pytorch')
+import torch
+print(json.dumps({
+    'threads': [lab.threads, torch.get_num_threads()],
+    'drawn': [np.random.rand(), torch.rand(1).item()],
+    'scratch': lab.scratch.is_dir(),
+    'cards': os.environ['CUDA_VISIBLE_DEVICES'],
+    'growth': os.environ['TF_FORCE_GPU_ALLOW_GROWTH'],
+    'tf32': [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32],
+}))
+"""
+AFTER_KERAS = """
+import json, labkit
+lab = labkit.start('x', 'tensorflow')
+import keras, tensorflow as tf
+print(json.dumps({
+    'threads': [lab.threads, tf.config.threading.get_intra_op_parallelism_threads()],
+    'drawn': keras.random.normal((1,)).numpy().tolist(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def started():
+    """Start a lab of each framework, and once more with two threads."""
+    settings = {"LABKIT_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": "0"}
+    found = {}
+    for framework, code in (("pytorch", AFTER_TORCH), ("tensorflow", AFTER_KERAS)):
+        for threads in ("1", "2"):
+            own = {**settings, "LABKIT_THREADS": "2"} if threads == "2" else settings
+            found[framework, threads] = run(code, **own)
+    return found
+
+
+def told(started, framework, threads="1"):
+    return json.loads(started[framework, threads].stdout.splitlines()[1])
+
+
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
-def test_start_prints_one_stable_line_and_nothing_else(framework):
-    done = run(f"import labkit; labkit.start('x', '{framework}')", LABKIT_DEVICE="cpu")
-    assert done.stdout == f"x in {session.FRAMEWORKS[framework]}: on the CPU, seed 0\n"
+def test_start_prints_one_stable_line_and_nothing_else(started, framework):
+    done = started[framework, "1"]
+    line, _ = done.stdout.splitlines()
+    assert line == f"x in {session.FRAMEWORKS[framework]}: on the CPU, seed 0"
     assert done.stderr == ""
 
 
-def test_processes_of_a_lab_without_a_gpu_see_none():
-    code = (
-        "import os, labkit\nlabkit.start('x', 'pytorch')\nprint(os.environ['CUDA_VISIBLE_DEVICES'])"
-    )
-    done = run(code, LABKIT_DEVICE="cpu", CUDA_VISIBLE_DEVICES="0")
-    assert done.stdout.endswith("\n-1\n")
+@pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
+def test_start_seeds_and_limits_threads(started, framework):
+    one, two = told(started, framework), told(started, framework, "2")
+    assert one["threads"] == [1, 1]
+    assert two["threads"] == [2, 2]
+    assert one["drawn"] == two["drawn"]
 
 
-def test_tensorflow_leaves_memory_of_a_card_to_others_in_every_process_of_a_lab():
-    code = (
-        "import os, labkit\n"
-        "labkit.start('x', 'pytorch')\n"
-        "print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])"
-    )
-    assert run(code, LABKIT_DEVICE="cpu").stdout.endswith("\ntrue\n")
+def test_a_lab_has_a_folder_for_its_files(started):
+    assert told(started, "pytorch")["scratch"]
 
 
-def test_convolutions_in_float32_keep_their_digits():
-    code = (
-        "import labkit\n"
-        "labkit.start('x', 'pytorch')\n"
-        "import torch\n"
-        "print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)"
-    )
-    assert run(code, LABKIT_DEVICE="cpu").stdout.endswith("\nFalse False\n")
+def test_processes_of_a_lab_without_a_gpu_see_none(started):
+    assert told(started, "pytorch")["cards"] == "-1"
 
 
-def test_start_seeds_and_limits_threads():
-    code = (
-        "import labkit, numpy as np\n"
-        "lab = labkit.start('x', 'pytorch')\n"
-        "import torch\n"
-        "print(lab.threads, torch.get_num_threads(), np.random.rand(), torch.rand(1).item())\n"
-        "print(lab.scratch.is_dir())"
-    )
-    first = run(code, LABKIT_DEVICE="cpu")
-    assert first.stdout == run(code, LABKIT_DEVICE="cpu").stdout
-    assert first.stdout.splitlines()[1].startswith("1 1 ")
-    two = run(code, LABKIT_DEVICE="cpu", LABKIT_THREADS="2")
-    assert two.stdout.splitlines()[1].startswith("2 2 ")
+def test_tensorflow_leaves_memory_of_a_card_to_others_in_every_process_of_a_lab(started):
+    assert told(started, "pytorch")["growth"] == "true"
 
 
-def test_start_seeds_keras_and_limits_its_threads():
-    code = (
-        "import labkit\n"
-        "lab = labkit.start('x', 'tensorflow')\n"
-        "import keras, tensorflow as tf\n"
-        "print(tf.config.threading.get_intra_op_parallelism_threads(), keras.random.normal((1,)))"
-    )
-    first = run(code, LABKIT_DEVICE="cpu").stdout
-    assert first.splitlines()[1].startswith("1 ")
-    assert first == run(code, LABKIT_DEVICE="cpu").stdout
+def test_convolutions_in_float32_keep_their_digits(started):
+    assert told(started, "pytorch")["tf32"] == [False, False]
 
 
-def test_another_backend_of_keras_is_refused():
+def test_another_backend_of_keras_is_refused(stand_ins):
     done = run("import labkit; labkit.start('x', 'tensorflow')", KERAS_BACKEND="torch")
     assert "Keras runs on torch here, and this lab is for TensorFlow" in done.stderr
 
@@ -182,8 +198,8 @@ def test_python_outlives_triton_beside_tensorflow(code):
     assert done.stdout.splitlines()[-1] == "lives"
 
 
-def test_triton_comes_before_tensorflow(tmp_path):
-    """With a triton that stands for the real one, which not every machine has."""
+def test_triton_comes_before_tensorflow(tmp_path, stand_ins):
+    """With stand-ins: not every machine has a triton."""
     (tmp_path / "triton.py").write_text("import sys\nassert 'tensorflow' not in sys.modules\n")
     code = (
         "import labkit\nlabkit.start('x', 'tensorflow')\nimport sys\nprint('triton' in sys.modules)"

@@ -3,6 +3,8 @@ import pytest
 
 from labkit import twins
 
+pytestmark = pytest.mark.engine
+
 
 def torch_net():
     from torch import nn

@@ -8,9 +8,10 @@ import nbformat
 import pytest
 from conftest import BODY, FRONT, ROOT, chapter_text
 
-from labkit.press import build, chapter, run, weave
+from labkit.press import build, chapter, keep, stale, weave
 from labkit.press.course import Course
 from labkit.press.source import SourceError
+from labkit.press.take import take
 
 EXERCISE = """\
 # T
@@ -45,8 +46,8 @@ def woven(course, framework="pytorch"):
 def put(course, framework="pytorch"):
     """Write a woven notebook, as `labkit weave` does."""
     loaded = chapter.load(course / "chapters" / "tiny.md")
-    (job,) = run.plan(course, [loaded], [framework])
-    run.write_woven(job)
+    (job,) = stale.plan(Course.read(course), [loaded], [framework])
+    keep.woven(job)
     return job.path
 
 
@@ -144,8 +145,10 @@ def test_another_set_up_cell_keeps_the_outputs(course):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[-1].execution_count = 3
     notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="kept")]
-    (job,) = run.plan(course, [chapter.load(course / "chapters" / "tiny.md")], ["pytorch"])
-    ran = {**job.stamps, "put_out": run._digest(notebook), "measured": None, "machine": {}}
+    (job,) = stale.plan(
+        Course.read(course), [chapter.load(course / "chapters" / "tiny.md")], ["pytorch"]
+    )
+    ran = {**job.stamps, "put_out": stale.of_outputs(notebook), "measured": None, "machine": {}}
     notebook.metadata.labkit.update(ran)
     nbformat.write(notebook, path)
     config = course / "_config.yml"
@@ -213,14 +216,14 @@ def test_take_brings_edits_home(course):
     path = put(course)
     edit(path, "add-pytorch", "# three\nprint(3)")
     edit(path, "one-step-2", "total = 4")
-    texts, edited = weave.take(path, Course.read(course))
+    texts, edited = take(path, Course.read(course))
     assert edited == 2
     ((file, text),) = texts.items()
     wanted = (FRONT + BODY).replace("print(1 + 1)", "# three\nprint(3)")
     assert text == wanted.replace("total = 3\ntotal", "total = 4")
     file.write_text(text)
     put(course)  # is not refused: what stands there is what the chapter says now
-    assert weave.take(path, Course.read(course)) == ({}, 0)
+    assert take(path, Course.read(course)) == ({}, 0)
 
 
 def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
@@ -229,32 +232,101 @@ def test_take_brings_plain_prose_home_and_refuses_the_rest(course):
     path = put(course)
     edit(path, "start-1", "Plain other words.")
     assert (
-        "Plain other words."
-        in weave.take(path, Course.read(course))[0][course / "chapters" / "tiny.md"]
+        "Plain other words." in take(path, Course.read(course))[0][course / "chapters" / "tiny.md"]
     )
     edit(path, "start-2", "Another tensor.")
     with pytest.raises(SourceError, match=r"tiny\.md:12: cell 'start-2' uses what plain"):
-        weave.take(path, Course.read(course))
+        take(path, Course.read(course))
+
+
+SAID = """\
+# T
+
+First words.
+% says "First": number("a") == 1
+
+(here)=
+## A section
+A {term}`tensor`.
+% says "tensor": alike("a")
+
+% says "A": alike("b")
+
+- one
+
+- two
+% says "two": number("c") == 1
+
+Behind these words
+% says "these": number("d") == 1
+stand others.
+"""
+SAYS_FIRST = '\n% says "First": number("a") == 1'
+
+
+def said(course):
+    (course / "chapters" / "tiny.md").write_text(chapter_text(SAID))
+    path = put(course)
+    (cell,) = (c for c in nbformat.read(path, as_version=4).cells if c.id == "a-section-1")
+    return path, cell.source
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("First words.", "Other words,\non two lines.", "Other words,\non two lines."),
+        ("First words.", "First words.\n\nMore.", f"First words.{SAYS_FIRST}\n\nMore."),
+        ("First words.", "Other.\n\nWords.", "Other.\n\nWords."),
+        ("- two", "- two\n\n  or more\n- three", "- two\n\n  or more\n- three"),
+        ("First words.\n\n", "More.\n\nFirst words.\n\n", "More.\n\nFirst words."),
+    ],
+)
+def test_lines_that_no_notebook_shows_stay_by_their_paragraph(course, old, new, wanted):
+    path, source = said(course)
+    edit(path, "a-section-1", source.replace(old, new))
+    ((file, text),) = take(path, Course.read(course))[0].items()
+    kept = old.rstrip() + (SAYS_FIRST if SAYS_FIRST in wanted else "")
+    assert text == chapter_text(SAID).replace(kept, wanted)
+    file.write_text(text)
+    put(course)  # is not refused: the edits are home
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("First words.\n\n", "", '% says "First"', "leaves open where this line belongs now"),
+        ("## A section\nA ", "The ", "## A section", "uses what plain Markdown cannot say"),
+        ("Behind these words", "These words", "Behind these", "uses what plain Markdown"),
+    ],
+)
+def test_take_refuses_what_would_lose_lines_that_no_notebook_shows(course, old, new, line, words):
+    path, source = said(course)
+    assert old in source
+    edit(path, "a-section-1", source.replace(old, new))
+    text = chapter_text(SAID)
+    number = text[: text.index(line)].count("\n") + 1
+    with pytest.raises(SourceError, match=rf"tiny\.md:{number}: cell 'a-section-1' {words}"):
+        take(path, Course.read(course))
 
 
 def test_take_refuses_what_it_cannot_carry(course):
     path = put(course)
     edit(path, "setup", "import labkit")
     with pytest.raises(SourceError, match="the setup cell is made by labkit"):
-        weave.take(path, Course.read(course))
+        take(path, Course.read(course))
     put_again = nbformat.read(path, as_version=4)
     del put_again.cells[3]
     nbformat.write(put_again, path)
     with pytest.raises(SourceError, match="cells added, moved or removed"):
-        weave.take(path, Course.read(course))
+        take(path, Course.read(course))
 
 
 def test_take_keeps_what_has_changed_in_the_chapter_since(course):
     path, file = put(course), course / "chapters" / "tiny.md"
     file.write_text(file.read_text().replace("Words for both", "New words"))
-    assert weave.take(path, Course.read(course)) == ({}, 0)
+    assert take(path, Course.read(course)) == ({}, 0)
     edit(path, "one-step-2", "total = 4")
-    texts, edited = weave.take(path, Course.read(course))
+    texts, edited = take(path, Course.read(course))
     assert edited == 1
     assert "New words" in texts[file]
 
@@ -264,7 +336,7 @@ def test_an_edit_here_and_there_is_a_conflict(course):
     edit(path, "one-step-2", "total = 4")
     file.write_text(file.read_text().replace("total = 3", "total = 5"))
     with pytest.raises(SourceError, match=r"'one-step-2' was edited here and in .*pytorch\.ipynb"):
-        weave.take(path, Course.read(course))
+        take(path, Course.read(course))
     with pytest.raises(SourceError, match="was edited by hand"):
         put(course)
 
@@ -274,7 +346,7 @@ def test_edits_in_both_twins_come_home_one_after_the_other(course):
     edit(first, "one-step-2", "total = 4")
     edit(second, "add-tensorflow", "print(4)")
     for path in (first, second):
-        texts, edited = weave.take(path, Course.read(course))
+        texts, edited = take(path, Course.read(course))
         assert edited == 1
         ((file, text),) = texts.items()
         file.write_text(text)
@@ -287,7 +359,7 @@ def test_edits_in_both_twins_come_home_one_after_the_other(course):
 def test_blank_lines_around_a_cell_are_no_edit(course):
     path = put(course)
     edit(path, "one-step-2", "\ntotal = 3\ntotal\n")
-    assert weave.take(path, Course.read(course)) == ({}, 0)
+    assert take(path, Course.read(course)) == ({}, 0)
     put(course)
 
 
@@ -314,14 +386,14 @@ def test_take_brings_each_edit_into_its_own_file(parted):
     rest = file.with_name("tiny.exercises.md")
     before = file.read_text(), rest.read_text()
     edit(path, "ask", "# your answer\nanswer = None")
-    assert weave.take(path, Course.read(parted)) == (
+    assert take(path, Course.read(parted)) == (
         {rest: before[1].replace("answer = None", "# your answer\nanswer = None")},
         1,
     )
     # Longer than it was, so that the lines below move.
     edit(path, "one-step-2", "total = 3\n\n\ntotal")
     edit(path, "exercises-1", "More words\n\nbefore.\n\n## Exercises\n\nAnd words after.")
-    texts, edited = weave.take(path, Course.read(parted))
+    texts, edited = take(path, Course.read(parted))
     assert edited == 3
     assert texts[file].endswith("total = 3\n\n\ntotal\n```\n\nMore words\n\nbefore.\n")
     assert texts[rest].startswith("## Exercises\n\nAnd words after.\n\n```{code-cell}\n:tags: [ex")
@@ -335,7 +407,7 @@ def test_take_refuses_to_lose_the_exercises_heading(parted):
     path = put(parted)
     edit(path, "exercises-1", "Words before.\n\n## Questions")
     with pytest.raises(SourceError, match=r"'## Exercises' has gone, with which tiny.exercises.md"):
-        weave.take(path, Course.read(parted))
+        take(path, Course.read(parted))
 
 
 @pytest.mark.parametrize("where", ["tiny.md", "tiny.exercises.md"])
@@ -354,7 +426,7 @@ def test_take_refuses_what_would_be_woven_otherwise(course):
         path = put(course)
         edit(path, "one-step-2" if "x = 1" in text else "one-step-1", text)
         with pytest.raises(SourceError, match=r"cannot be carried back|is never closed"):
-            weave.take(path, Course.read(course))
+            take(path, Course.read(course))
         path.unlink()
 
 
@@ -365,16 +437,16 @@ def test_what_is_no_notebook_of_the_course_is_named(course):
         with pytest.raises(SourceError, match=r"pytorch\.ipynb: is no"):
             put(course)
         with pytest.raises(SourceError, match=r"pytorch\.ipynb: is no"):
-            weave.take(path, Course.read(course))
+            take(path, Course.read(course))
     with pytest.raises(SourceError, match="is missing"):
-        weave.take(path.with_name("none.ipynb"), Course.read(course))
+        take(path.with_name("none.ipynb"), Course.read(course))
 
 
 def test_take_refuses_what_would_break_the_chapter(course):
     path = put(course)
     edit(path, "add-pytorch", "x = '" + "a" * 70 + "'")
     with pytest.raises(SourceError, match="76 columns"):
-        weave.take(path, Course.read(course))
+        take(path, Course.read(course))
 
 
 def test_a_broken_notebook_is_named(course):
@@ -394,7 +466,13 @@ def test_copies_are_the_readers(course, tmp_path):
     source = put(course)
     work = tmp_path / "work"
     copy = work / "tiny" / "pytorch.ipynb"
+    ran = nbformat.read(source, as_version=4)
+    (cell,) = [c for c in ran.cells if "total" in c.source]
+    cell.outputs = [nbformat.v4.new_output("stream", text="the answer to a prediction\n")]
+    nbformat.write(ran, source)
     assert list(build.copies(course, work)) == [(copy, "copied")]
+    assert "total = 3" in copy.read_text()
+    assert "prediction" not in copy.read_text()
     assert list(build.copies(course, work)) == [(copy, "unchanged")]
     source.write_text(source.read_text().replace("total = 3", "total = 5"))
     assert list(build.copies(course, work)) == [(copy, "updated")]

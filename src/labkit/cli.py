@@ -1,35 +1,42 @@
-"""The `labkit` command."""
+"""The `labkit` command: what learners need of it, and the door to the commands of the press."""
 
-import codecs
-import functools
 import importlib.util
-import io
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
+from typer.core import TyperGroup
 
 from labkit import launch, session
-from labkit.errors import LabkitError
+from labkit.terminal import err, one_message, out, say_wrong, show_all_letters
+
+
+class _Commands(TyperGroup):
+    """Commands of which those of the press are imported when they, or the list, are asked for."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._open_the_press()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._open_the_press()
+        return super().list_commands(ctx)
+
+    def _open_the_press(self) -> None:
+        from labkit.press import commands
+
+        self.commands.update(typer.main.get_command(commands.app).commands)  # type: ignore[attr-defined]
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -37,73 +44,16 @@ app = typer.Typer(
     help="Make and run the course's labs. `labkit doctor` says what runs on this machine; "
     "`labkit run` weaves the chapters into notebooks and executes those that are stale.",
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-Chapters = Annotated[
-    list[str] | None, typer.Argument(help="Names of chapters, such as first-network; all if none.")
-]
-Framework = Annotated[
-    str | None, typer.Option(help="Only this twin: pytorch or tensorflow.", show_default=False)
-]
 
 
 def main() -> None:
     """Run the command."""
-    codecs.register_error("labkit", _in_ascii)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="labkit")
+    show_all_letters()
     app()
 
 
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Say what a terminal has no letters for in those it has."""
-    assert isinstance(error, UnicodeEncodeError)
-    signs = {"✓": "ok", "✗": "no", "–": "-", "…": "...", "━": "-", "╸": "-", "×": "x"}
-    found = error.object[error.start : error.end]
-    return "".join(signs.get(letter, "?") for letter in found), error.end
-
-
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Register a command; a failure that a person can mend is one message and exit code 1."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        with _errors():
-            function(*args, **kwargs)
-
-    return app.command()(run)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        err.print("[red]stopped[/]; nothing is half-written")
-        raise typer.Exit(130) from error
-    except typer.Exit:
-        raise
-    except ModuleNotFoundError as error:
-        err.print(
-            f"[red]error:[/] {error.name} is missing. Commands that make the course need its "
-            "'book' extra: `make book` installs it, or `pip install -e '.\\[book]'` in a clone."
-        )
-        raise typer.Exit(1) from error
-    except Exception as error:
-        if isinstance(error, LabkitError):
-            message = str(error)
-        elif isinstance(error, OSError) and error.filename:
-            message = f"{error.filename}: {error.strerror}; nothing is half-written"
-        else:
-            raise
-        err.print("[red]error:[/] ", end="")
-        err.print(message, markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-@command
+@app.command()
+@one_message
 def doctor() -> None:
     """Say what runs on this machine, and how to get the rest.
 
@@ -148,7 +98,8 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-@command
+@app.command()
+@one_message
 def fetch(
     names: Annotated[
         list[str] | None, typer.Argument(help="Names of datasets, such as cifar10; all if none.")
@@ -177,8 +128,7 @@ def fetch(
                 out.print(f"{name}: {file.name}, {size}, {state}{elsewhere}", soft_wrap=True)
             except downloads.DownloadError as error:
                 failed = True
-                err.print("[red]error:[/] ", end="")
-                err.print(str(error), markup=False, soft_wrap=True)
+                say_wrong(str(error))
     out.print(f"the cache is {downloads.folder()}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
@@ -211,259 +161,6 @@ def _devices(framework: str) -> tuple[str, bool]:
     if done.returncode or not lines:
         return f"cannot be imported: {(done.stderr.strip().splitlines() or ['?'])[-1]}", False
     return lines[-1], True
-
-
-@command
-def weave(chapters: Chapters = None, framework: Framework = None) -> None:
-    """Make the notebooks of chapters without running them.
-
-    Outputs stay where the code is unchanged; a notebook whose code has changed loses them until
-    the next `labkit run`. Notebooks edited by hand are never overwritten.
-    """
-    from labkit.press import run as press
-
-    for job in press.plan(*_chosen(chapters, framework)):
-        written = press.write_woven(job)
-        state = "woven" if written else "unchanged"
-        out.print(f"{job.label}: {state}" + (", to be run" if job.stale else ""))
-
-
-@command
-def check(chapters: Chapters = None) -> None:
-    """Read, weave and lint chapters without running or writing anything, in about a second."""
-    from labkit.press import budget, lint, weave
-    from labkit.press.course import Course
-
-    root, loaded, frameworks = _chosen(chapters, None)
-    course = Course.read(root)
-    faults = []
-    for chapter in loaded:
-        for name in frameworks:
-            weave.weave(chapter, name, course)
-        faults += budget.over(chapter)
-        faults += lint.lint(chapter) if lint.available() else []
-    for fault in faults:
-        err.print("[red]error:[/] ", end="")
-        err.print(fault, markup=False, soft_wrap=True)
-    if faults:
-        raise typer.Exit(1)
-    linted = "" if lint.available() else "; not linted, for ruff is missing: `pip install ruff`"
-    out.print(f"{len(loaded)} chapters, nothing wrong{linted}", soft_wrap=True)
-
-
-@command
-def run(
-    chapters: Chapters = None,
-    framework: Framework = None,
-    jobs: Annotated[int, typer.Option(min=0, help="How many run at a time; 0: one a core.")] = 0,
-    force: Annotated[bool, typer.Option(help="Run what is not stale, too.")] = False,
-    measure: Annotated[
-        bool, typer.Option(help="Take new timings, one notebook at a time; runs all it is given.")
-    ] = False,
-) -> None:
-    """Weave chapters and execute the notebooks that are stale.
-
-    A notebook is written when it has run to its end, never before. Timings are kept from the last
-    run with `--measure`, so that running again changes no byte.
-    """
-    from labkit.press import run as press
-
-    root, loaded, frameworks = _chosen(chapters, framework)
-    planned = press.plan(root, loaded, frameworks)
-    stale = [j for j in planned if j.stale or force or measure]
-    for job in planned:
-        if job not in stale:
-            press.write_woven(job)
-    if not stale:
-        out.print(f"{len(planned)} notebooks, none stale")
-        return
-    with _progress() as report:
-        written = press.run(
-            root,
-            stale,
-            parallel=jobs or os.cpu_count() or 1,
-            measure=measure,
-            report=report,
-            watched=[job for job in planned if job not in stale],
-        )
-    changed = ", ".join(str(p.relative_to(root)) for p in written) or "nothing new"
-    out.print(f"{len(stale)} notebooks run; written: {changed}", soft_wrap=True)
-
-
-@command
-def take(
-    notebook: Annotated[Path, typer.Argument(help="A notebook in labs/, edited in JupyterLab.")],
-) -> None:
-    """Bring edits made in a woven notebook home into its chapter."""
-    from labkit.files import write_together
-    from labkit.press import weave as press
-    from labkit.press.course import Course
-
-    course = Course.read(_root(notebook.resolve().parent))
-    texts, edited = press.take(notebook, course)
-    write_together(texts)
-    if edited:
-        shown = " and ".join(os.path.relpath(file) for file in texts)
-        out.print(f"{edited} cells taken into {shown}; now `labkit run` weaves both twins")
-    else:
-        out.print(f"no edits in {notebook}; its chapter is unchanged")
-
-
-@command
-def prove(
-    chapters: Chapters = None,
-    claims: Annotated[
-        bool, typer.Option("--claims", help="One line a claim: id, verdict, what decides.")
-    ] = False,
-    mine: Annotated[
-        bool,
-        typer.Option(
-            "--mine",
-            help="Verdicts by your own records, beside ours; with a chapter, its proof by them.",
-        ),
-    ] = False,
-) -> None:
-    """Prove that the two notebooks of a chapter do the same work.
-
-    Compares what they have recorded, rung by rung: parameters, dependence on the input, outputs,
-    gradients, outputs after training passes, losses, trained weights, outputs after training; and
-    what the chapter adds. Exit code 1 when one breaks, which is named.
-    """
-    if claims and chapters:
-        raise typer.BadParameter("name no chapter with --claims: all are shown")
-    if claims or (mine and not chapters):
-        _print_verdicts(mine)
-        return
-    from labkit import record, twins
-    from labkit.press import prove as press
-    from labkit.press.records import Records
-
-    root, loaded, _ = _chosen(chapters, None)
-    records = Records(record.folder() if mine else root / "evidence")
-    broken = []
-    owed = [chapter for chapter in loaded if chapter.lab.ladder is not None]
-    for chapter in owed:
-        steps = press.of_chapter(records, chapter.lab)
-        table = Table("", "rung", "largest difference", "of", box=None, pad_edge=False)
-        for step in steps:
-            mark = "[green]✓[/]" if step.holds else "[red]✗[/]"
-            gap = "–" if step.difference is None else f"{step.difference:.1e}"
-            table.add_row(mark, step.name, gap, step.detail)
-        out.print(f"[bold]{chapter.name}[/]")
-        out.print(table)
-        if not steps[-1].holds:
-            broken.append(f"{chapter.name}: rung {steps[-1].name!r} breaks: {steps[-1].detail}")
-    for line in broken:
-        err.print(f"[red]error:[/] {line}", soft_wrap=True)
-    if broken:
-        raise typer.Exit(1)
-    out.print(
-        f"{len(owed)} proven, in float64 on the CPU; differences are parts of the size of what is "
-        f"compared, and the bound is {twins.BOUND:g}",
-        soft_wrap=True,
-    )
-
-
-def _print_verdicts(mine: bool) -> None:
-    """Print one line for each claim; with `mine`, the reader's own verdict beside it."""
-    from labkit import record
-    from labkit.press import claims as press
-    from labkit.press.course import Course
-    from labkit.press.records import Records
-
-    course, own_records = Course.read(_root(Path.cwd())), Records(record.folder())
-    if mine:
-        err.print(f"your own records are read from {record.folder()}", soft_wrap=True)
-    for claim in course.claims.values():
-        verdict = course.verdict(claim)
-        line = f"{claim.id}: {verdict.name}; {verdict.shown}"
-        if mine:
-            try:
-                own = press.judge(claim, own_records)
-                line += f" | mine: {own.name}; {own.shown}"
-            except (press.ClaimError, record.RecordError) as error:
-                line += f" | mine: cannot be judged; {error}"
-        out.print(line, soft_wrap=True, markup=False)
-
-
-@command
-def book() -> None:
-    """Build the book's pages from the chapters and their executed notebooks."""
-    from labkit.press import build
-
-    page = build.book(_root(Path.cwd()))
-    out.print(f"the book is at {page.as_uri()}", soft_wrap=True)
-
-
-@command
-def copies(
-    folder: Annotated[
-        Path, typer.Argument(help="Where the copies go, from the course's folder.")
-    ] = Path("work"),
-) -> None:
-    """Copy the notebooks to a folder of your own; copies with edits are never overwritten."""
-    from labkit.press import build
-
-    root = _root(Path.cwd())
-    for path, state in build.copies(root, root / folder):
-        out.print(f"{os.path.relpath(path)}: {state}")
-
-
-def _root(start: Path) -> Path:
-    """Return the course's folder: the nearest one upwards with a `_config.yml`."""
-    from labkit.press.source import SourceError
-
-    for folder in (start, *start.parents):
-        if (folder / "_config.yml").is_file():
-            return folder
-    raise SourceError(start, None, "is in no course; run this in the course's own folder")
-
-
-def _chosen(
-    names: list[str] | None, framework: str | None
-) -> tuple[Path, list["chapter.Chapter"], list[str]]:  # type: ignore[name-defined]  # noqa: F821
-    from labkit.press import chapter
-    from labkit.press.source import SourceError, did_you_mean
-
-    root = _root(Path.cwd())
-    files = {f.stem: f for f in chapter.chapters(root)}
-    if not files:
-        raise SourceError(
-            root / "chapters", None, "holds no chapter; run this in the course's own folder"
-        )
-    wanted = list(dict.fromkeys(Path(name).stem for name in names or files))
-    for name in wanted:
-        if name not in files:
-            raise SourceError(
-                root / "chapters", None, f"no chapter {name!r}; {did_you_mean(name, files)}"
-            )
-    if framework not in (None, *chapter.FRAMEWORKS):
-        raise typer.BadParameter(f"{framework!r}; it must be pytorch or tensorflow")
-    loaded = [chapter.load(files[n]) for n in wanted]
-    return root, loaded, [framework] if framework else list(chapter.FRAMEWORKS)
-
-
-@contextmanager
-def _progress() -> Iterator["press.Report"]:  # type: ignore[name-defined]  # noqa: F821
-    """Progress bars in a terminal, plain lines elsewhere."""
-    if not out.is_terminal:
-
-        def line(label: str, done: int, total: int, state: str) -> None:
-            if state != "running":
-                out.print(f"{label}: {state}" + (f", {total} cells" if state == "done" else ""))
-
-        yield line
-        return
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    with Progress(*columns, TimeElapsedColumn(), console=out) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def bar(label: str, done: int, total: int, state: str) -> None:
-            if label not in tasks:
-                tasks[label] = bars.add_task(label, total=total)
-            bars.update(tasks[label], completed=done)
-
-        yield bar
 
 
 if __name__ == "__main__":

@@ -66,10 +66,10 @@ def climb(
     found: dict[str, Any] = {}
     if test is not None:
         scores = _outputs(model, prepare(test))
-        found["trained"] = {name: _projections(name, value) for name, value in before.items()}
+        found["trained"] = {name: projections(name, value) for name, value in before.items()}
         found["evaluation"] = {
             "shape": list(scores.shape),
-            "projections": _projections("evaluation", scores),
+            "projections": projections("evaluation", scores),
         }
     try:
         layouts.write(model, _probe(before))
@@ -132,10 +132,10 @@ def _gradients(
         # The gradients stand where the weights did, and read in the canonical layout as they do.
         found = twins.weights(model)
     fixed = ("mean", "variance")
-    return {n: _projections(n, g) for n, g in found.items() if not n.endswith(fixed)}
+    return {n: projections(n, g) for n, g in found.items() if not n.endswith(fixed)}
 
 
-def _projections(name: str, values: NDArray[np.floating]) -> list[float]:
+def projections(name: str, values: NDArray[np.floating]) -> list[float]:
     """Return an array's norm and two projections: three numbers that no change leaves alone."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     first, second = rng.standard_normal((2, *values.shape))

@@ -67,11 +67,24 @@ def compare(first: Exact, second: Exact, more: Sequence[Rung] = ()) -> list[Step
     steps: list[Step] = []
     noted = [_COMPARED] if any(_has(x, _COMPARED.needs) for x in (first, second)) else []
     for rung in (*RUNGS, *noted, *more):
-        holds, difference, detail = _climb(rung, first, second)
-        steps.append(Step(rung.name, rung.compares, holds, difference, detail))
-        if not holds:
+        steps.append(climb(rung, first, second))
+        if not steps[-1].holds:
             break
     return steps
+
+
+def climb(rung: Rung, first: Exact, second: Exact) -> Step:
+    """Say what one rung says of two twins; one that lacks what it needs breaks it."""
+    if all(_has(x, rung.needs) for x in (first, second)):
+        try:
+            said = rung.test(first, second)
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
+            # A record is a file: another labkit may have written it, or a hand.
+            form = f"{rung.needs} has not the known form in both: run the lab again"
+            said = False, None, form
+    else:
+        said = False, None, f"no {rung.needs} in both records"
+    return Step(rung.name, rung.compares, *said)
 
 
 def first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
@@ -139,16 +152,6 @@ def took_effect(names: Sequence[str]) -> Rung:
         return True, None, ", ".join(f"{name} {ours[name]}×" for name in names)
 
     return Rung("took effect", f"{wanted}: as often in both, and not never", test, "took_effect")
-
-
-def _climb(rung: Rung, first: Exact, second: Exact) -> tuple[bool, float | None, str]:
-    if not all(_has(x, rung.needs) for x in (first, second)):
-        return False, None, f"no {rung.needs} in both records"
-    try:
-        return rung.test(first, second)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-        # A record is a file: another labkit may have written it, or a hand.
-        return False, None, f"{rung.needs} has not the known form in both: run the lab again"
 
 
 def _has(exact: Exact, path: str) -> bool:

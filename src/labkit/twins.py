@@ -4,7 +4,7 @@ Weights travel between the frameworks in one canonical layout, see `labkit.layou
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ __all__ = [
     "UnknownLayerError",
     "batches",
     "compare",
+    "draw",
     "first_weights",
     "orders",
     "set_weights",
@@ -85,19 +86,31 @@ def untouched(model: Any) -> bool:
 def first_weights(model: Any, seed: int = 0) -> Weights:
     """Draw a model's first weights by NumPy and set them: the same in both frameworks.
 
+    Returns
+    -------
+    dict
+        What was set, in the canonical layout; see `draw`.
+    """
+    values = draw({weight.name: weight.get().shape for weight in parts(model)}, seed)
+    set_weights(model, values)
+    return values
+
+
+def draw(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> Weights:
+    """Draw first weights for a network that is known by its weights' names and shapes alone.
+
     Kernels are normal with variance 2 / fan-in (He et al., 2015, https://arxiv.org/abs/1502.01852),
     recurrent kernels with variance 1 / fan-in, tables of embeddings with variance 1/4; biases and
     means are zero, scales and variances one.
 
-    Returns
-    -------
-    dict
-        What was set, in the canonical layout.
+    Parameters
+    ----------
+    shapes
+        Name to shape, in the canonical layout and in the order in which the layers are declared.
     """
     rng = np.random.default_rng(seed)
     values = {}
-    for weight in parts(model):
-        name, shape = weight.name, weight.get().shape
+    for name, shape in shapes.items():
         part = name.rsplit(".", 1)[1]
         if part in ("kernel", "recurrent", "table"):
             fan_in = np.prod(shape[:-1])
@@ -105,7 +118,6 @@ def first_weights(model: Any, seed: int = 0) -> Weights:
             values[name] = rng.standard_normal(shape) * np.sqrt(variance)
         else:
             values[name] = np.full(shape, 1.0 if part in ("gamma", "variance") else 0.0)
-    set_weights(model, values)
     return values
 
 

@@ -31,14 +31,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.press import fields
+from labkit.press import fields, markdown
 from labkit.press.fields import NAME
 from labkit.press.source import SourceError, did_you_mean
 
 DIRECTIVES = ("predict", "try")
 NEAR = 0.05
 """How near a guessed number counts as right, as a part of the true one."""
-_OPEN = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?P<name>predict|try)\}[^\S\n]*(?P<rest>.*)$")
 _CHOICE = re.compile(r"^- (?P<right>\[x\] )?(?P<text>.+)$")
 _OPTION = re.compile(r"^:(?P<key>[\w-]+):[^\S\n]*(?P<value>.*)$")
 
@@ -101,18 +100,15 @@ def asks(source: str, path: Path, line: int) -> Iterator[Predict | Try]:
         For a directive that is not closed, or lacks a part.
     """
     lines = source.splitlines()
-    number = 0
-    while number < len(lines):
-        if opened := _OPEN.match(lines[number]):
-            closed = re.compile(rf"^{re.escape(opened['fence'][0])}{{{len(opened['fence'])},}}\s*$")
-            rest = range(number + 1, len(lines))
-            end = next((n for n in rest if closed.match(lines[n])), None)
-            if end is None:
-                message = f"{lines[number]!r} is never closed; end it with {opened['fence']}"
-                raise SourceError(path, line + number, message)
-            yield ask(opened["name"], lines[number + 1 : end], path, line + number)
-            number = end
-        number += 1
+    for block in markdown.blocks(source):
+        name, _ = markdown.directive(block) or ("", "")
+        if name not in DIRECTIVES:
+            continue
+        begin, end = markdown.rows(block)
+        if not markdown.closed(block, lines):
+            message = f"{lines[begin]!r} is never closed; end it with {block.markup}"
+            raise SourceError(path, line + begin, message)
+        yield ask(name, lines[begin + 1 : end - 1], path, line + begin)
 
 
 def ask(name: str, body: Sequence[str], path: Path, line: int) -> Predict | Try:

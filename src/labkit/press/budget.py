@@ -1,11 +1,12 @@
-"""What a chapter may ask of its reader's time: computed, and held to its bounds."""
+"""What a chapter may ask of its reader: minutes, computed and bounded; words, explained in time."""
 
 import math
 import re
 from collections.abc import Iterator
 
 from labkit.press.asks import Predict
-from labkit.press.chapter import FRAMEWORKS, Cell, Chapter, headings
+from labkit.press.chapter import FRAMEWORKS, Cell, Chapter
+from labkit.press.markdown import headings
 
 WORDS_A_MINUTE = 180
 SECONDS_A_LINE = 5
@@ -19,6 +20,8 @@ CLOSING = ("What you have seen", "Exercises")
 _ROLE = re.compile(r"\{[\w:+-]+\}`([^`<]*)(?:<[^`]*>)?`")
 _WORD = re.compile(r"[^\W_][\w'’.,-]*")
 _MATH = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+_TERM = re.compile(r"\{term\}`(?:[^`<]*<([^>`]+)>|([^`]+))`")
+_CODE = re.compile(r"`[^`]*`")
 _MARKUP = re.compile(r"^(%.*|\(.*\)=|[`:~]{3,}.*|:[\w-]+:.*)$", re.MULTILINE)
 
 
@@ -90,6 +93,27 @@ def over(chapter: Chapter) -> list[str]:
             message = f"asks {asked} times with {{{word}}}; {least} at least"
             found.append(_at(chapter, 1, message))
     return found
+
+
+def late(chapter: Chapter) -> list[str]:
+    """Return the words that stand in a chapter twice before the link to their explanation."""
+    found: dict[str, None] = {}
+    for framework in FRAMEWORKS:
+        prose = [c for c in chapter.cells_of(framework) if c.kind == "markdown"]
+        above, seen = "", set[str]()
+        for cell in prose:
+            source = _MARKUP.sub(lambda line: " " * len(line[0]), cell.source)
+            for link in _TERM.finditer(source):
+                word = (link[1] or link[2]).strip()
+                so_far = _CODE.sub("", _TERM.sub("", above + source[: link.start()]))
+                uses = re.findall(rf"\b{re.escape(word)}e?s?\b", so_far, re.IGNORECASE)
+                if word.lower() not in seen and len(uses) > 1:
+                    line = cell.line + source.count("\n", 0, link.start())
+                    message = f"{word!r} has its link here, and stands {len(uses)} times above it"
+                    found[_at(chapter, line, message)] = None
+                seen.add(word.lower())
+            above += source + "\n"
+    return list(found)
 
 
 def _at(chapter: Chapter, line: int, message: str) -> str:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
+
 from labkit.files import write_whole
 from labkit.press.source import SourceError
 
@@ -58,7 +60,7 @@ def _complaints(said: str) -> str:
 
 
 def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
-    """Copy the notebooks in ``labs/`` to `folder`.
+    """Copy the notebooks in ``labs/`` to `folder`, without outputs: there a reader predicts, too.
 
     Yields
     ------
@@ -77,7 +79,7 @@ def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
         if not source.is_file() or ".ipynb_checkpoints" in source.parts:
             continue
         name = str(source.relative_to(root / "labs"))
-        target, content = folder / name, source.read_bytes()
+        target, content = folder / name, _copy(source)
         old = target.read_bytes() if target.is_file() else None
         if old is None or _digest(old) == known.get(name):
             write_whole(target, content)
@@ -86,6 +88,17 @@ def copies(root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
             yield target, "copied" if old is None else "updated" if old != content else "unchanged"
         else:
             yield target, "unchanged" if old == content else "yours, left alone"
+
+
+def _copy(source: Path) -> bytes:
+    """Return what a reader gets of a file: of a notebook, the cells alone."""
+    if source.suffix != ".ipynb":
+        return source.read_bytes()
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return f"{nbformat.writes(notebook)}\n".encode()
 
 
 def _digest(content: bytes) -> str:

@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from labkit.press import fields
 from labkit.press.asks import Predict, Try, asks
 from labkit.press.fields import Fields
+from labkit.press.markdown import headings, labels
 from labkit.press.source import SourceError, Text, did_you_mean, read_text
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow"}
@@ -74,6 +75,8 @@ class Lab:
     """Why the chapter owes no ladder."""
     budget: str = ""
     """Why the chapter is over its budget, see `labkit.press.budget`; empty for one within it."""
+    third: str = ""
+    """The step whose training a page does again in JavaScript, see `labkit.press.third`."""
 
 
 @dataclass
@@ -291,23 +294,13 @@ def _parse(whole: Text) -> Chapter:
     _write_answers(cells, path)
     _check_steps(cells, whole)
     _check_ladder(cells, lab, path, metadata["lab"].lines["ladder"])
+    if lab.third and lab.third not in (steps := {c.step for c in cells if c.step}):
+        message = f"lab.third: no step {lab.third!r}; {did_you_mean(lab.third, steps)}"
+        raise SourceError(path, metadata["lab"].lines["third"], message)
     _name(cells)
     chapter = Chapter(path, title, lab, cells, metadata, whole, list(_asks(cells, path)))
     _check_asks(chapter)
     return chapter
-
-
-def headings(source: str) -> Iterator[tuple[int, int, str]]:
-    """Yield line offset, depth and title of each heading in Markdown, outside of code."""
-    fence = None
-    for offset, line in enumerate(source.splitlines()):
-        mark = re.match(r"\s*(`{3,}|~{3,})", line)
-        if mark and fence is None:
-            fence = mark[1]
-        elif mark and fence and line.strip().startswith(fence):
-            fence = None
-        elif fence is None and (found := re.match(r"(#{1,6}) (.+)", line)):
-            yield offset, len(found[1]), found[2].strip()
 
 
 def _slug(title: str) -> str:
@@ -422,6 +415,7 @@ def _lab(given: Fields) -> Lab:
         ladder=ladder,
         no_ladder=no_ladder,
         budget=given.text("budget", ""),
+        third=given.text("third", ""),
     )
 
 
@@ -497,10 +491,8 @@ def _check_headings(cells: list[Cell], text: Text) -> None:
     for cell in (c for c in cells if c.kind == "markdown"):
         for offset, _, title in headings(cell.source):
             _once(f"heading {title!r}", title.casefold(), cell.line + offset, seen, text)
-        for offset, row in enumerate(cell.source.splitlines()):
-            if label := re.fullmatch(r"\(([\w-]+)\)=\s*", row):
-                name = f"label {label[1]!r}"
-                _once(name, f"({label[1]})", cell.line + offset, seen, text)
+        for offset, label in labels(cell.source):
+            _once(f"label {label!r}", f"({label})", cell.line + offset, seen, text)
 
 
 def _once(what: str, key: str, line: int, seen: dict[str, int], text: Text) -> None:

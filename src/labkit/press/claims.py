@@ -26,6 +26,7 @@ VERDICTS = {
     "held once": "was true of an older version",
     "false": "the lab shows the opposite",
     "depends": "true under some conditions and not under others",
+    "partly": "of several things said, the lab shows some and not all",
     "undecided": "the spread of the measurements covers the bound",
     "reported": "a market fact that no lab can measure, with its source and date",
     "open": "no record yet",
@@ -34,10 +35,10 @@ VERDICTS = {
 """What each verdict means."""
 BOUND = twins.BOUND
 """``bound`` in rules."""
-DECIDED = ("holds", "held once", "false", "depends")
+DECIDED = ("holds", "held once", "false", "depends", "partly")
 """The verdicts that a rule may give by a condition; of these, one may be true."""
-REASONED = ("held once", "depends")
-"""Verdicts that say why: since which version, or on what."""
+REASONED = ("held once", "depends", "partly")
+"""Verdicts that say why: since which version, on what, or which part."""
 
 
 class ClaimError(SourceError):
@@ -76,7 +77,7 @@ class Rule:
     when: dict[str, str]
     """Verdict to the condition, over the names and ``number``, under which it is given."""
     because: str = ""
-    """On what it depends, or the version that ended it."""
+    """On what it depends, the version that ended it, or which part is shown."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,6 @@ def _rule(given: Fields) -> Rule:
     given.only(("reads", "number", "shown", "when", "because", "one_twin"))
     when = given.part("when")
     conditions = {verdict: when.text(verdict) for verdict in when}
-    if not conditions:
-        raise given.error("`when` must give a condition for each verdict", "when")
     for verdict in when:
         if verdict not in DECIDED:
             hint = did_you_mean(verdict, DECIDED)
@@ -217,6 +216,9 @@ def _rule(given: Fields) -> Rule:
         if verdict in REASONED and "because" not in given:
             message = f"{verdict!r} needs `because`: a version, a condition"
             raise when.error(message, verdict)
+    if len(conditions) < 2:
+        message = "`when` must give conditions for two verdicts or more: no record could turn it"
+        raise given.error(message, "when")
     reads = given.part("reads")
     found = {name: reads.text(name) for name in reads}
     twins_read = set()

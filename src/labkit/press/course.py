@@ -1,11 +1,13 @@
 """The course, read once: whoever needs a part of it is handed the whole."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from labkit.press import claims
 from labkit.press.chapter import Chapter, chapters, load
+from labkit.press.chapter import files as files_of
 from labkit.press.claims import Claim, Verdict
 from labkit.press.records import Records
 from labkit.press.site import Site
@@ -47,6 +49,25 @@ class Course:
         if name not in self._chapters:
             self._chapters[name] = load(self.root / "chapters" / f"{name}.md")
         return self._chapters[name]
+
+    def chosen(self, names: Iterable[str] = ()) -> list[Chapter]:
+        """Return chapters by their names, or by their files' paths; all where none is named.
+
+        Raises
+        ------
+        SourceError
+            For a name that no chapter has, and where there is no chapter at all.
+        """
+        folder = self.root / "chapters"
+        if not self.files:
+            message = "holds no chapter; run this in the course's own folder"
+            raise SourceError(folder, None, message)
+        wanted = list(dict.fromkeys(Path(name).stem for name in names)) or list(self.files)
+        for name in wanted:
+            if name not in self.files:
+                hint = did_you_mean(name, self.files)
+                raise SourceError(folder, None, f"no chapter {name!r}; {hint}")
+        return [self.chapter(name) for name in wanted]
 
     @cached_property
     def _chapters(self) -> dict[str, Chapter]:
@@ -103,12 +124,15 @@ class Course:
     def behind(self, claim: Claim) -> list[Path]:
         """Return the files that a claim's card shows something of, there or not.
 
-        Timings count only while the chapter holds the code that took them, so it is one of them.
+        Timings count only while the chapter holds the code that took them, so its files are among
+        them. A file of exercises that is not there is none of them: its page would be made anew
+        each time.
         """
         read = claim.rule.reads.values() if claim.rule else ()
         timed = [f.rpartition("/")[2].split(".")[0] for f in read if ".measured." in f]
+        own = [self.root / "chapters" / f"{name}.md" for name in dict.fromkeys(timed)]
         return [
             self.claims_file,
             *claims.reads(claim, self.records),
-            *(self.root / "chapters" / f"{name}.md" for name in dict.fromkeys(timed)),
+            *(file for path in own for file in files_of(path)),
         ]

@@ -144,63 +144,47 @@ def _statement(node: ast.AST, measured: bool) -> _Statement:
     return _Statement(
         node,
         measured,
-        frozenset(_Reads.of(node) | (later - made)),
+        frozenset(_reads(node) | (later - made)),
         frozenset({*made, *inside} - {""}),
         isinstance(node, anew) and not inside,
     )
 
 
-class _Reads(ast.NodeVisitor):
-    """Collects the names that a statement reads before it binds them itself.
+_IN_ORDER: dict[type[ast.AST], tuple[str, ...]] = {
+    ast.Assign: ("value", "targets"),
+    ast.AugAssign: ("value", "target"),
+    ast.For: ("iter", "target", "body", "orelse"),
+    # Bodies are looked at by their symbols: what they read is looked up when they are called.
+    ast.FunctionDef: ("decorator_list", "args"),
+    ast.Lambda: ("args",),
+    ast.arguments: ("defaults", "kw_defaults"),
+    ast.ClassDef: ("decorator_list", "bases", "keywords"),
+    **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), ("generators",)),
+    ast.comprehension: ("iter",),
+}
+"""What is evaluated of a syntax node, and when, where that is not all in the order written."""
 
-    What bodies of functions read is another matter: it is looked up when they are called.
-    """
 
-    def __init__(self) -> None:
-        self.read: set[str] = set()
-        self.bound: set[str] = set()
+def _reads(node: ast.AST) -> set[str]:
+    """Return the names that a statement reads before it binds them itself."""
+    read: set[str] = set()
+    bound: set[str] = set()
 
-    @classmethod
-    def of(cls, node: ast.AST) -> set[str]:
-        reader = cls()
-        reader.visit(node)
-        return reader.read
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            (bound if isinstance(node.ctx, ast.Store) else read).update({node.id} - bound)
+        if isinstance(node, ast.AugAssign):
+            read.update({_name(node.target)} - bound)
+        for field in _IN_ORDER.get(type(node), node._fields):
+            value = getattr(node, field, None)
+            parts = value if isinstance(value, list) else [value]
+            # Of a comprehension's parts only the first is evaluated out here.
+            for part in parts[:1] if field == "generators" else parts:
+                if isinstance(part, ast.AST):
+                    visit(part)
 
-    def _in_order(self, *parts: Any) -> None:
-        for part in parts:
-            for node in part if isinstance(part, list) else [part]:
-                if isinstance(node, ast.AST):
-                    self.visit(node)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Store):
-            self.bound.add(node.id)
-        elif node.id not in self.bound:
-            self.read.add(node.id)
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        self._in_order(node.value, node.targets)
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self.read |= {_name(node.target)} - self.bound
-        self._in_order(node.value, node.target)
-
-    def visit_For(self, node: ast.For) -> None:
-        self._in_order(node.iter, node.target, node.body, node.orelse)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._in_order(node.decorator_list, node.args.defaults, node.args.kw_defaults)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._in_order(node.args.defaults, node.args.kw_defaults)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._in_order(node.decorator_list, node.bases, node.keywords)
-
-    def _comprehension(self, node: Any) -> None:
-        self.visit(node.generators[0].iter)
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
+    visit(node)
+    return read
 
 
 def _name(node: ast.AST) -> str:

@@ -27,7 +27,10 @@ class Bench:
     """Folders of one run, gone when it ends."""
 
     folder: Path
-    """For what stays on this disk: records, and the course's evidence as the run found it."""
+    """For what stays on this disk: what the notebooks record."""
+    evidence: Path
+    """The course's records as the run found them, for all its notebooks: beside them others
+    write."""
     scratch: Path
     """The kernels' temporary folder. It stands in the system's, whose path is short: a socket's
     name has at most 108 bytes."""
@@ -42,7 +45,9 @@ def bench(root: Path) -> Iterator[Bench]:
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX))
     (folder / "scratch").write_text(str(scratch), encoding="utf-8")
     try:
-        yield Bench(folder, scratch)
+        if (root / "evidence").is_dir():
+            shutil.copytree(root / "evidence", folder / "evidence")
+        yield Bench(folder, folder / "evidence", scratch)
     finally:
         _sweep(folder)
 

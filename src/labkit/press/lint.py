@@ -1,6 +1,10 @@
-"""What ruff finds in the code of a chapter, each twin's as one notebook."""
+"""What ruff finds in a chapter's code, each twin's as one notebook; words that prose may not use.
+
+Prose that stands for both twins speaks to readers who see one of them, on a phone or in a notebook.
+"""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,6 +17,19 @@ from labkit.press.chapter import FRAMEWORKS, Chapter
 # an answer that defines again what the starter does.
 _RULES = ("--isolated", "--select", "F,E9", "--ignore", "F401,F811")
 _UNUSED = "F841"
+# Where things lie on a page of two columns. What is right, a matrix and its columns, and a pixel to
+# the left are meant otherwise.
+_SIDES = re.compile(
+    r"\b(?:left|right)(?:-hand)? (?:column|side|half|cell|notebook|twin)s?\b"
+    r"|\b(?:on|to|at) (?:the|your) (?:left|right)(?=[.,;:)]| (?:of|is|are|stands?|you)\b|$)"
+    r"|\b(?:both|(?:the|these|compare the|in) two|compare the) columns\b"
+    r"|\bthe (?:other|next|first|second) column\b(?! of)"
+    r"|\beach column (?:does|prints|shows|says)\b"
+    r"|\b(?:PyTorch|TensorFlow|Keras)[’']s? column\b"
+    r"|\b(?:both|the two) (?:loops|cells|notebooks|twins) (?:before|in front of) you(?=[.,;:]|$)"
+    r"|\b(?:loops|cells|notebooks|twins|frameworks) (?:\w+ )?side by side\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 _SETUP = "import labkit\n\nlab = labkit.start()"
 
 
@@ -32,6 +49,19 @@ def lint(chapter: Chapter) -> list[str]:
             found.setdefault(message, []).append(title)
     both = len(FRAMEWORKS)
     return [m if len(t) == both else f"{m}, in the {t[0]} twin" for m, t in found.items()]
+
+
+def unsided(chapter: Chapter) -> list[str]:
+    """Return where prose for both twins speaks of a side of the page, one line each."""
+    found = []
+    for cell in chapter.cells:
+        if cell.kind != "markdown" or cell.framework:
+            continue
+        for place, line in enumerate(cell.source.splitlines()):
+            if not line.startswith("%") and (side := _SIDES.search(line)):
+                words = f"{side[0]!r} is not there for who sees one framework; name the framework"
+                found.append(f"{chapter.text.at(cell.line + place)}: {words}")
+    return found
 
 
 def _of_twin(chapter: Chapter, framework: str) -> list[str]:

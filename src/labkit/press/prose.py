@@ -5,12 +5,13 @@ term, cite and math. Anything else is an error with file and line.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
-from labkit.press import asks, fields
+from markdown_it.token import Token
+
+from labkit.press import asks, fields, markdown
 from labkit.press.course import Course
 from labkit.press.fields import WEB, Fields
 from labkit.press.source import SourceError, did_you_mean
@@ -24,6 +25,7 @@ DIRECTIVES = (
     "math",
     "claim",
     "twin-differences",
+    "third-twin",
 )
 CURVES = 4
 """How many curves one figure of differences shows: two colours, two kinds of line."""
@@ -31,28 +33,11 @@ PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 _TITLES = {"seealso": "See also"}
 ROLES = ("doc", "ref", "term", "cite", "math")
 
-_FENCE = re.compile(
-    r"^(?P<indent>[\s>]*)(?P<fence>`{3,}|~{3,}|:{3,})\s*(?:\{(?P<name>[^}\s]*)\})?\s*(?P<rest>.*)$"
-)
 _OPTION = re.compile(r"^:(?P<key>[\w-]+):\s*(?P<value>.*)$")
-_LABEL = re.compile(r"^\((?P<label>[\w-]+)\)=\s*$")
-_NAME = re.compile(r"[\w:+-]+")
-_MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
-_TARGET = re.compile(r"\]\((?P<target>[^)\s]*)")
-_MUTE = re.compile(r"!\[\s*\]\(")
-_HTML = re.compile(r"<(?!https?://|mailto:)[A-Za-z/!?][^\s>]*>?")
+_TAG = re.compile(r"<[^\s>]*>?")
 
 
-class _Span(NamedTuple):
-    """A span of code, or a role, which is a span with its name in braces before it."""
-
-    start: int
-    end: int
-    name: str | None
-    body: str
-
-
-def plain(source: str, course: Course, path: Path, line: int) -> str:
+def plain(source: str, course: Course, path: Path, line: int, depth: int = 0) -> str:
     """Turn one cell of MyST prose into plain Markdown.
 
     Parameters
@@ -61,6 +46,8 @@ def plain(source: str, course: Course, path: Path, line: int) -> str:
         The cell's text.
     path, line
         Where it stands, for errors.
+    depth
+        In how many directives.
 
     Raises
     ------
@@ -69,55 +56,67 @@ def plain(source: str, course: Course, path: Path, line: int) -> str:
         figure without a text alternative, or a reference to nothing.
     """
     lines = source.splitlines()
+    # The first line of each block of text, the one behind its last, and what stands there instead.
+    written: dict[int, tuple[int, list[str]]] = {}
+    for block in markdown.tokens(source):
+        begin, end = markdown.rows(block)
+        if max(depth, block.level) > markdown.DEPTH:
+            raise SourceError(path, line + begin, "stands too deep in lists, quotations or notes")
+        if block.type in markdown.MUTE:
+            written[begin] = end, []
+        elif block.type in ("code_block", "math_block", "math_block_label"):
+            written[begin] = end, lines[begin:end]
+        elif block.type in ("fence", "colon_fence"):
+            written[begin] = end, [_fence(block, lines, course, path, line, depth)]
+        elif block.type == "html_block":
+            raise _html(block.content, path, line + begin)
+        elif block.type == "inline":
+            text = "\n".join(lines[begin:end])
+            written[begin] = end, [_inline(text, course, path, line + begin)]
     out: list[str] = []
-    paragraph: list[str] = []
-    began = 0
-
-    def flush() -> None:
-        if paragraph:
-            out.append(_inline("\n".join(paragraph), course, path, line + began))
-            paragraph.clear()
-
     number = 0
     while number < len(lines):
-        text = lines[number]
-        if fence := _FENCE.match(text):
-            flush()
-            end = _closing(lines, number, fence["fence"])
-            if end is None:
-                message = f"{text.strip()!r} is never closed; end it with {fence['fence']}"
-                raise SourceError(path, line + number, message)
-            if fence["name"] is None and fence["fence"][0] != ":":
-                out += lines[number : end + 1]
-            elif fence["indent"]:
-                message = f"{text.strip()!r} in a list or quotation; begin it at the margin"
-                raise SourceError(path, line + number, message)
-            else:
-                body = lines[number + 1 : end]
-                out.append(_directive(fence, body, course, path, line + number))
-            number = end
-        elif _LABEL.match(text) or text.startswith("%"):
-            flush()  # a target of the book's, a comment: nothing for the notebook
-        elif not text.strip():
-            flush()
-            out.append(text)
-        else:
-            if not paragraph:
-                began = number
-            paragraph.append(text)
-        number += 1
-    flush()
+        if number not in written:
+            written[number] = number + 1, [_inline(lines[number], course, path, line + number)]
+        number, new = written[number]
+        out += new
     return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip("\n")
 
 
-def _closing(lines: list[str], begin: int, fence: str) -> int | None:
-    """Return the line that closes the fence opened in line `begin`."""
-    pattern = re.compile(rf"^[\s>]*{re.escape(fence[0])}{{{len(fence)},}}\s*$")
-    return next((n for n in range(begin + 1, len(lines)) if pattern.match(lines[n])), None)
+def _html(source: str, path: Path, line: int) -> SourceError:
+    tag = _TAG.match(source.strip())
+    message = f"{tag[0] if tag else source!r} is HTML; write Markdown, or put it in backticks"
+    return SourceError(path, line, message)
 
 
-def _directive(fence: re.Match[str], body: list[str], course: Course, path: Path, line: int) -> str:
-    name, argument = fence["name"] or "", fence["rest"].strip()
+def _fence(
+    block: Token, lines: list[str], course: Course, path: Path, line: int, depth: int
+) -> str:
+    """Return code as it is, and a directive in plain Markdown."""
+    begin, end = markdown.rows(block)
+    opening = lines[begin].strip()
+    if not markdown.closed(block, lines):
+        message = f"{opening!r} is never closed; end it with {block.markup}"
+        raise SourceError(path, line + begin, message)
+    named = markdown.directive(block)
+    if named is None and block.type == "fence":
+        return "\n".join(lines[begin:end])
+    if block.level:
+        message = f"{opening!r} in a list or quotation; begin it at the margin"
+        raise SourceError(path, line + begin, message)
+    name, argument = named or ("", "")
+    return _directive(name, argument, lines[begin + 1 : end - 1], course, path, line + begin, depth)
+
+
+def _directive(
+    name: str,
+    argument: str,
+    body: list[str],
+    course: Course,
+    path: Path,
+    line: int,
+    depth: int,
+) -> str:
     if name not in DIRECTIVES:
         hint = did_you_mean(name, DIRECTIVES)
         raise SourceError(path, line, f"unknown directive {{{name}}}; {hint}")
@@ -135,13 +134,16 @@ def _directive(fence: re.Match[str], body: list[str], course: Course, path: Path
         # Drawn from both twins' records, which one notebook does not have.
         page = course.site.page(f"chapters/{argument}")
         return f"> [Here the book shows both twins in one figure]({page})"
+    if name == "third-twin":
+        page = course.site.page(f"chapters/{argument}")
+        return f"> [In the book, the page itself trains this network]({page})"
     if name == "math":
         return "\n".join(["$$", argument, *body, "$$"]).replace("\n\n", "\n")
     first = line + 1 + skipped
     if name in ADMONITIONS[:-1] and argument:
         # The words behind the name of such a directive belong to its body.
         body, first = [argument, *body], line
-    inner = plain("\n".join(body), course, path, first)
+    inner = plain("\n".join(body), course, path, first, depth + 1)
     if name in ("figure", "image"):
         if not options.get("alt"):
             raise SourceError(path, line, f"{{{name}}} has no text alternative: add `:alt: …`")
@@ -220,76 +222,37 @@ def _picture(target: str, course: Course, path: Path, line: int) -> str:
 
 
 def _inline(text: str, course: Course, path: Path, line: int) -> str:
-    spans = list(_spans(text))
-    _check_links(text, spans, path, line)
+    """Return some lines with links in the place of roles.
+
+    Raises
+    ------
+    SourceError
+        For HTML, and for links and pictures that a notebook cannot show.
+    """
     out, done = [], 0
-    for span in spans:
-        if span.name is not None:
-            out += [text[done : span.start], _role(span, text, course, path, line)]
-            done = span.end
+    for token, begin, end in markdown.inline(text):
+        here = line + text.count("\n", 0, begin)
+        if token.type == "html_inline":
+            raise _html(token.content, path, here)
+        if token.type == "myst_role":
+            role = _role(token.meta["name"], token.content, course, path, here)
+            out += [text[done:begin], role]
+            done = end
+            continue
+        target = str(token.attrGet("src" if token.type == "image" else "href"))
+        if token.type == "image" and not token.content.strip():
+            raise SourceError(path, here, "a picture without a text alternative: ![words](…)")
+        if not target.startswith(("https://", "http://", "mailto:")):
+            message = f"link to {target!r} works in the book alone; use {{doc}} or {{ref}}"
+            raise SourceError(path, here, message)
     return "".join([*out, text[done:]])
 
 
-def _spans(text: str) -> Iterator[_Span]:
-    """Yield the spans of code and the roles in a paragraph.
-
-    As in CommonMark, a run of backticks ends at the next run that is as long. Each run is looked
-    at once, however many there are.
-    """
-    runs = [run.span() for run in re.finditer("`+", text)]
-    ends: list[int | None] = [None] * len(runs)
-    next_as_long: dict[int, int] = {}
-    for number in reversed(range(len(runs))):
-        length = runs[number][1] - runs[number][0]
-        ends[number] = next_as_long.get(length)
-        next_as_long[length] = number
-    number = done = 0
-    while number < len(runs):
-        begin, inside = runs[number]
-        end = ends[number]
-        number = number + 1 if end is None else end + 1
-        if end is None:
-            continue
-        brace = text.rfind("{", done, begin) if text[begin - 1 : begin] == "}" else -1
-        name = text[brace + 1 : begin - 1] if brace >= 0 else ""
-        is_role = bool(_NAME.fullmatch(name))
-        start, done = brace if is_role else begin, runs[end][1]
-        yield _Span(start, done, name if is_role else None, text[inside : runs[end][0]])
-
-
-def _check_links(text: str, spans: list[_Span], path: Path, line: int) -> None:
-    """Raise for HTML, links and pictures that a notebook cannot show."""
-    # They are sought where neither code nor math stands; blanks keep every place where it is.
-    parts, done = [], 0
-    for span in spans:
-        parts += [text[done : span.start], _blank(text[span.start : span.end])]
-        done = span.end
-    bare = _MATH.sub(lambda math: _blank(math[0]), "".join([*parts, text[done:]]))
-    if mute := _MUTE.search(bare):
-        message = "a picture without a text alternative: ![words](…)"
-        raise _fail(message, text, mute.start(), path, line)
-    if html := _HTML.search(bare):
-        message = f"{html[0]!r} is HTML; write Markdown, or put it in backticks"
-        raise _fail(message, text, html.start(), path, line)
-    for link in _TARGET.finditer(bare):
-        if not link["target"].startswith(("https://", "http://", "mailto:")):
-            message = f"link to {link['target']!r} works in the book alone; use {{doc}} or {{ref}}"
-            raise _fail(message, text, link.start(), path, line)
-
-
-def _blank(text: str) -> str:
-    return re.sub(r"[^\n]", " ", text)
-
-
-def _fail(message: str, text: str, place: int, path: Path, line: int) -> SourceError:
-    return SourceError(path, line + text.count("\n", 0, place), message)
-
-
-def _role(span: _Span, text: str, course: Course, path: Path, line: int) -> str:
+def _role(name: str, body: str, course: Course, path: Path, line: int) -> str:
     def error(message: str) -> SourceError:
-        return _fail(message, text, span.start, path, line)
+        return SourceError(path, line, message)
 
-    name, body = str(span.name), span.body.replace("\n", " ")
+    body = body.replace("\n", " ")
     if name not in ROLES and not name.startswith("cite:"):
         raise error(f"unknown role {{{name}}}; {did_you_mean(name, ROLES)}")
     if name == "math":

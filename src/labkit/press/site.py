@@ -2,13 +2,13 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from labkit.press import fields
-from labkit.press.chapter import headings
+from labkit.press import fields, markdown
 from labkit.press.fields import WEB, Fields
 from labkit.press.source import SourceError, did_you_mean, read_text
 
@@ -116,10 +116,8 @@ class Site:
     def titles(self) -> dict[str, str]:
         """Title of each page, by its path without suffix."""
         found = {}
-        for file in sorted((self.root / "chapters").glob("*.md")):
-            text = read_text(file)
-            body = text.split("\n---\n", 1)[-1] if text.startswith("---") else text
-            titles = [title for _, depth, title in headings(body) if depth == 1]
+        for file, text in self._texts():
+            titles = [title for _, depth, title in markdown.headings(text) if depth == 1]
             if titles:
                 found[f"chapters/{file.stem}"] = titles[0]
         return found
@@ -128,17 +126,24 @@ class Site:
     def labels(self) -> dict[str, tuple[str, str]]:
         """Page and title of each ``(label)=`` that stands before a heading."""
         found: dict[str, tuple[str, str]] = {}
-        for file in sorted((self.root / "chapters").glob("*.md")):
-            lines = read_text(file).splitlines()
-            for number, line in enumerate(lines[:-1]):
-                if label := re.fullmatch(r"\(([\w-]+)\)=", line.strip()):
-                    if label[1] in found:
-                        message = f"duplicate label {label[1]!r}, also in {found[label[1]][0]}.md"
-                        raise SourceError(file, number + 1, message)
-                    title = re.sub(r"^#+ ", "", lines[number + 1])
-                    page = file.name.partition(".")[0]  # the exercises' is their chapter's
-                    found[label[1]] = (f"chapters/{page}", title)
+        for file, text in self._texts():
+            titles = {line: title for line, _, title in markdown.headings(text)}
+            for line, label in markdown.labels(text):
+                if label in found:
+                    message = f"duplicate label {label!r}, also in {found[label][0]}.md"
+                    raise SourceError(file, line + 1, message)
+                page = file.name.partition(".")[0]  # the exercises' is their chapter's
+                found[label] = (f"chapters/{page}", titles.get(line + 1, label))
         return found
+
+    def _texts(self) -> Iterator[tuple[Path, str]]:
+        """Yield the pages' files and texts, with blank lines for front matter."""
+        for file in sorted((self.root / "chapters").glob("*.md")):
+            text = read_text(file)
+            matter, _, body = (
+                text.partition("\n---\n") if text.startswith("---") else ("", "", text)
+            )
+            yield file, "\n" * (matter.count("\n") + 2 if matter else 0) + body
 
     @cached_property
     def terms(self) -> dict[str, str]:
@@ -146,13 +151,15 @@ class Site:
         file = self.root / "chapters" / "glossary.md"
         if not file.is_file():
             return {}
-        inside, found = False, {}
-        for line in read_text(file).splitlines():
-            if line.startswith(("```", ":::")):
-                inside = "{glossary}" in line
-            elif inside and line and not line[0].isspace() and line[0] != ":":
-                found[line.strip().lower()] = f"term-{re.sub(r'[^A-Za-z0-9]+', '-', line.strip())}"
-        return found
+        blocks = markdown.blocks(read_text(file))
+        lists = [b.content for b in blocks if (markdown.directive(b) or ("",))[0] == "glossary"]
+        names = [
+            line.strip()
+            for content in lists
+            for line in content.splitlines()
+            if line and not line[0].isspace() and line[0] != ":"
+        ]
+        return {n.lower(): f"term-{re.sub(r'[^A-Za-z0-9]+', '-', n)}" for n in names}
 
     @cached_property
     def sources(self) -> dict[str, tuple[str, str]]:

@@ -10,10 +10,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from labkit.press import budget, claims, prose
-from labkit.press.chapter import ANSWERS, FRAMEWORKS, HEADING, Cell, Chapter, Exercise, load, parse
+from labkit.press.chapter import ANSWERS, FRAMEWORKS, Cell, Chapter, Exercise
 from labkit.press.course import Course
 from labkit.press.site import Site
-from labkit.press.source import SourceError, Text, read_text
+from labkit.press.source import SourceError
 
 SETUP = "setup"
 """Id of the cell that prepares the notebook; it stands in no chapter."""
@@ -168,12 +168,13 @@ def _judged(check: Cell, name: str, answer: Cell, said: str) -> NotebookNode:
 def digests(notebook: NotebookNode) -> dict[str, str]:
     """Return a digest of each cell's source by its id. Blank lines around it do not count."""
     return {
-        c.get("id", f"cell {n}"): hashlib.sha256(_text(c).encode()).hexdigest()[:8]
+        c.get("id", f"cell {n}"): hashlib.sha256(text_of(c).encode()).hexdigest()[:8]
         for n, c in enumerate(notebook.cells, 1)
     }
 
 
-def _text(cell: NotebookNode) -> str:
+def text_of(cell: NotebookNode) -> str:
+    """Return a cell's source without blank lines around it."""
     return str(cell.source).strip("\n")
 
 
@@ -214,7 +215,7 @@ def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> No
     woven = {c.id: c for c in new.cells}
     for name in edited_cells(old):
         number, cell = edited.get(name, (0, None))
-        if cell and name in woven and _text(cell) == _text(woven[name]):
+        if cell and name in woven and text_of(cell) == text_of(woven[name]):
             continue  # the edit has been taken home
         if cell is None and name not in woven:
             continue
@@ -224,97 +225,6 @@ def refuse_edited(old: NotebookNode | None, new: NotebookNode, path: Path) -> No
             None,
             f"was edited by hand ({what} is not as it was woven). Bring the edits home with "
             f"`labkit take {path}`, or drop them with `git checkout {path}`",
-        )
-
-
-def take(path: Path, course: Course) -> tuple[dict[Path, str], int]:
-    """Read a notebook's edited cells into its chapter.
-
-    Only cells that are not as they were woven count: what has changed in the chapter since stays.
-
-    Returns
-    -------
-    tuple
-        The chapter's files that change, with their new text, and how many cells were edited.
-
-    Raises
-    ------
-    SourceError
-        When cells were added, removed or moved; when a cell was edited here and in the chapter;
-        or when an edit cannot be carried back so that weaving gives the edited cell again.
-    """
-    notebook = read_notebook(path)
-    if notebook is None:
-        raise SourceError(path, None, "is missing")
-    info = notebook.metadata.labkit
-    file = course.root / "chapters" / f"{info.chapter}.md"
-    if not file.is_file():
-        raise SourceError(file, None, f"is missing, the chapter of {path}")
-    chapter = load(file)
-    now = {c.id: c for c in weave(chapter, info.framework, course).cells}
-    woven = dict(info.woven)
-    if list(digests(notebook)) != list(woven):
-        raise SourceError(
-            path, None, f"has cells added, moved or removed; do that in {file}, then `labkit weave`"
-        )
-    edited = [c for c in notebook.cells if c.id in edited_cells(notebook)]
-    edited = [c for c in edited if c.id not in now or _text(c) != _text(now[c.id])]
-    if not edited:
-        return {}, 0
-    lines = chapter.text.whole.splitlines()
-    # From the end, so that the lines above keep their numbers.
-    for cell in reversed(edited):
-        home = next((c for c in chapter.cells if c.id == cell.id), None)
-        with chapter.text.located():
-            _check_take(cell, home, now, woven, path, file)
-        assert home is not None
-        begin = home.line - 1
-        lines[begin : begin + len(home.source.splitlines())] = _text(cell).splitlines()
-    texts = _parted(lines, chapter.text)
-    result = parse(texts[file], file, *list(texts.values())[1:])
-    again = {c.id: c for c in weave(result, info.framework, course).cells}
-    homes = {c.id: chapter.text.place(c.line)[0] for c in chapter.cells}
-    for cell in edited:
-        if again.keys() != now.keys() or _text(again[cell.id]) != _text(cell):
-            message = f"cell {cell.id!r} cannot be carried back as it is; edit {homes[cell.id]}"
-            raise SourceError(path, None, message)
-    return {f: text for f, text in texts.items() if text != read_text(f)}, len(edited)
-
-
-def _parted(lines: list[str], text: Text) -> dict[Path, str]:
-    """Return the lines of a chapter, edited, as the texts of its files."""
-    if text.second is None:
-        return {text.path: "\n".join(lines) + "\n"}
-    if HEADING not in lines:
-        message = f"the line {HEADING!r} has gone, with which {text.second.name} begins"
-        raise SourceError(text.path, None, message)
-    joint = lines.index(HEADING)
-    first, second = "\n".join(lines[:joint]), "\n".join(lines[joint:])
-    return {text.path: first.rstrip("\n") + "\n", text.second: second + "\n"}
-
-
-def _check_take(
-    cell: NotebookNode,
-    home: Cell | None,
-    now: dict[str, NotebookNode],
-    woven: dict[str, str],
-    path: Path,
-    file: Path,
-) -> None:
-    """Raise when an edited cell cannot go to its place in the chapter."""
-    if cell.id in (SETUP, "title"):
-        raise SourceError(path, None, f"the {cell.id} cell is made by labkit; edit {file}")
-    if home is None:
-        raise SourceError(path, None, f"cell {cell.id!r} stands in {file} no more")
-    if not _text(cell).strip():
-        raise SourceError(path, None, f"cell {cell.id!r} is empty; remove it in {file}")
-    if hashlib.sha256(_text(now[cell.id]).encode()).hexdigest()[:8] != woven[cell.id]:
-        raise SourceError(
-            file, home.line, f"cell {cell.id!r} was edited here and in {path}; make them one here"
-        )
-    if _text(now[cell.id]) != home.source.strip("\n"):
-        raise SourceError(
-            file, home.line, f"cell {cell.id!r} uses what plain Markdown cannot say; edit it here"
         )
 
 

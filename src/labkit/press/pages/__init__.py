@@ -3,7 +3,10 @@
 from functools import cache
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from labkit.press.course import Course
+from labkit.press.weave import notebook_path, read_notebook
 
 
 @cache
@@ -15,6 +18,13 @@ def course(root: str) -> Course:
     return Course.read(Path(root))
 
 
+@cache
+def notebook(root: Path, chapter: str, framework: str) -> NotebookNode | None:
+    """Return a twin as it stands in ``labs/``, read once for all that a page shows of it."""
+    return read_notebook(notebook_path(root, chapter, framework))
+
+
 def begin() -> None:
-    """Forget the course of the last build: a new one reads it anew."""
+    """Forget what the last build has read: a new one reads it anew."""
     course.cache_clear()
+    notebook.cache_clear()

@@ -5,12 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from labkit import record, twins
-from labkit.press import budget, claims, pages, prose, prove
+from labkit.press import budget, claims, pages, prose, prove, third
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.claims import Claim, Verdict
 from labkit.press.course import Course
@@ -18,7 +19,7 @@ from labkit.press.fields import NAME
 from labkit.press.pages.figures import twin_curves, twin_differences
 from labkit.press.pages.html import render
 from labkit.press.source import SourceError, did_you_mean
-from labkit.press.weave import notebook_path, read_notebook
+from labkit.press.weave import notebook_path
 
 
 class Card(SphinxDirective):
@@ -63,15 +64,16 @@ class TwinBar(Card):
         lab, config = chapter.lab, self.course.root / "_config.yml"
         self.depends_on(config, self.course.claims_file, *chapter.text.paths)
         rows = [self._row(framework, title) for framework, title in FRAMEWORKS.items()]
-        bar = render("bar", twins=rows, lab=lab, minutes=budget.minutes(chapter))
-        return [_raw(bar), *self._claims(lab.claims)]
+        minutes, asked = budget.minutes(chapter), bool(chapter.predictions)
+        bar = render("bar", twins=rows, lab=lab, minutes=minutes, predictions=asked)
+        return [raw(bar), *self._claims(lab.claims)]
 
     def _row(self, framework: str, title: str) -> dict[str, Any]:
         """Return what the bar says of one twin."""
         name, site = self.arguments[0], self.course.site
         path = notebook_path(self.course.root, name, framework)
         self.depends_on(path)
-        notebook = read_notebook(path)
+        notebook = pages.notebook(self.course.root, name, framework)
         machine = notebook.metadata.labkit.get("machine", {}) if notebook else {}
         package = "torch" if framework == "pytorch" else "keras"
         relative = f"labs/{name}/{path.name}"
@@ -98,8 +100,6 @@ class TwinBar(Card):
         put = self.course.claims_on(topics)
         if not put:
             return []
-        box = nodes.container(classes=["twin-claims"])
-        box += nodes.paragraph("", "", nodes.strong("", "Put to the test"))
         items = nodes.bullet_list()
         for claim in put:
             source = claim.source
@@ -110,19 +110,33 @@ class TwinBar(Card):
             else:
                 text += nodes.emphasis("", said)
             items += nodes.list_item("", text, ids=[f"claim-{claim.id}"])
-        box += items
-        return [box]
+        count = f"{len(put)} claim{'' if len(put) == 1 else 's'}"
+        begin = f'<details class="twin-claims"><summary>Put to the test here: {count}</summary>'
+        return [raw(begin), items, raw("</details>")]
 
 
 class TwinLadder(Card):
     """A chapter's ladder, with the numbers that its records give."""
 
     def make(self) -> list[nodes.Node]:
-        """Return a table, one row a rung."""
+        """Return one line where all rungs hold, which opens to a table, one row a rung."""
         chapter, records = self.course.chapter(self.arguments[0]), self.course.records
-        self.depends_on(*(records.path(chapter.name, f) for f in FRAMEWORKS))
+        self.depends_on(*(records.path(chapter.name, f) for f in (*FRAMEWORKS, third.NAME)))
         rungs = prove.of_chapter(records, chapter.lab)
-        return [_raw(render("ladder", chapter=chapter.name, rungs=rungs, bound=twins.BOUND))]
+        shown = [(rung, _part(rung.difference)) for rung in rungs]
+        broken = [rung for rung in rungs if not rung.holds]
+        gaps = [rung.difference for rung in rungs if rung.difference is not None]
+        values = {"rungs": shown, "broken": broken, "largest": max(gaps, default=0.0)}
+        return [raw(render("ladder", chapter=chapter.name, bound=twins.BOUND, **values))]
+
+
+def _part(gap: float | None) -> float | None:
+    """Return how far a difference reaches towards the bound, from 0 to 1, by its logarithm."""
+    if gap is None:
+        return None
+    least = np.log10(np.finfo(float).eps) - 2
+    part = (np.log10(max(gap, 10**least)) - least) / (np.log10(twins.BOUND) - least)
+    return float(np.clip(part, 0, 1))
 
 
 class ClaimCard(Card):
@@ -136,7 +150,7 @@ class ClaimCard(Card):
             raise ExtensionError(f"{self.get_location()}: no claim {name!r}; {hint}")
         self.depends_on(*self.course.behind(put[name]))
         verdict = self.course.verdict(put[name])
-        return [_raw(render("claim", claim=put[name], verdict=verdict))]
+        return [raw(render("claim", claim=put[name], verdict=verdict))]
 
 
 class Scoreboard(Card):
@@ -158,7 +172,7 @@ class Scoreboard(Card):
             topics=Counter(claim.topic for claim, _ in judged),
             verdicts={name: found[name] for name in claims.VERDICTS if found[name]},
         )
-        return [_raw(board)]
+        return [raw(board)]
 
 
 class _Figure(Card):
@@ -169,7 +183,7 @@ class _Figure(Card):
         exact = self._exact()
         if exact is None:
             return [nodes.paragraph("", "Not measured yet.")]
-        return [_raw(self.draw(exact))]
+        return [raw(self.draw(exact))]
 
     def draw(self, exact: dict[str, dict[str, Any]]) -> str:
         """Return the figure as HTML, made of the exact part of each twin's record."""
@@ -224,5 +238,6 @@ def _curves(exact: dict[str, dict[str, Any]], field: str) -> dict[str, list[floa
     return found
 
 
-def _raw(html: str) -> nodes.Node:
+def raw(html: str) -> nodes.Node:
+    """Return a node that is HTML as it stands."""
     return nodes.raw("", html, format="html")

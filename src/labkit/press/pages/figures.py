@@ -1,22 +1,13 @@
 """Figures that the book draws from records."""
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from html import escape
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
 
-from labkit import twins
-from labkit.plot import COLORS
+from labkit import plot, twins
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.pages.html import render
-
-_INK = "#010203"
-"""Stands for the page's own colour of text, so that a figure is readable by day and by night."""
 
 
 def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
@@ -29,18 +20,13 @@ def twin_curves(losses: Mapping[str, Sequence[float]]) -> str:
     """
     first, second = (np.asarray(losses[f]) for f in FRAMEWORKS)
     gap = twins.compare(first, second)
-    with _ink() as (figure, axes):
-        steps = np.arange(1, len(first) + 1)
-        axes.plot(steps, first, color=COLORS["pytorch"], lw=4.5, alpha=0.55, label="PyTorch")
-        axes.plot(steps, second, color=COLORS["tensorflow"], lw=1.1, label="TensorFlow")
-        axes.set(xlabel="step", ylabel="loss")
-        axes.legend(frameon=False)
     course = f"from {first[0]:.2f} to {first[-1]:.2f}: the curves of PyTorch and TensorFlow"
     alt = (
         f"Loss over {len(first)} steps of training, {course} "
         f"{'lie on each other' if gap.largest < 1e-6 else 'part'}."
     )
-    svg = _svg(figure, alt)
+    series = {title: np.asarray(losses[f]) for f, title in FRAMEWORKS.items()}
+    svg = plot.chart(series, alt, x="step", y="loss")
     last = zip(FRAMEWORKS.items(), (_twelve(first[-1]), _twelve(second[-1])), strict=True)
     return render("curves", svg=Markup(svg), steps=len(first), last=list(last), gap=gap.largest)
 
@@ -55,55 +41,15 @@ def twin_differences(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]
     """
     gaps = {n: np.abs(np.subtract(*pair)) for n, pair in pairs.items()}
     # Twins that agree to the last bit have no place on a logarithmic axis.
-    smallest = 1e-17
-    with _ink() as (figure, axes):
-        looks = [(c, line) for line in ("--", "-") for c in list(COLORS.values())[:2]]
-        for (name, gap), (color, line) in zip(gaps.items(), looks, strict=False):
-            steps = np.arange(1, len(gap) + 1)
-            shown = np.maximum(gap, smallest)
-            axes.plot(steps, shown, line, lw=1.2, color=color, label=name)
-        axes.set(xlabel="step", ylabel="difference of the losses", yscale="log")
-        axes.legend(frameon=False, ncols=2)
+    shown = {n: np.maximum(gap, 1e-17) for n, gap in gaps.items()}
     ends = "; ".join(
         f"{n}: {g[:10].max():.0e} in the first ten steps, {g[-10:].max():.0e} in the last ten"
         for n, g in gaps.items()
     )
-    alt = f"The absolute difference of the twins' losses over {len(gap)} steps. {ends}."
-    return render("differences", svg=Markup(_svg(figure, alt)), ends=ends)
-
-
-@contextmanager
-def _ink() -> Iterator[tuple[Any, Any]]:
-    """Make a figure whose text is in the page's own colour."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    style: Any = {
-        "font.size": 10,
-        **dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor"], _INK),
-        **dict.fromkeys(["xtick.color", "ytick.color"], _INK),
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(7.6, 2.9), layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        yield figure, axes
-
-
-def _svg(figure: Any, alt: str) -> str:
-    """Return a figure as SVG that takes the page's colours, with a text alternative."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    # The salt makes the same ids, and so the same bytes, at each build.
-    with matplotlib.rc_context({"svg.hashsalt": "labkit", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    for framework, color in COLORS.items():
-        svg = svg.replace(color, f"var(--twin-{framework})")
-    svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+    steps = max(map(len, gaps.values()))
+    alt = f"The absolute difference of the twins' losses over {steps} steps. {ends}."
+    svg = plot.chart(shown, alt, x="step", y="difference of the losses", log=True)
+    return render("differences", svg=Markup(svg), ends=ends)
 
 
 def _twelve(value: float) -> str:

@@ -11,8 +11,9 @@ from sphinx.errors import ExtensionError
 from labkit.press import pages
 from labkit.press.chapter import ANSWERS, FRAMEWORKS, Cell, Chapter, is_chapter
 from labkit.press.course import Course
+from labkit.press.pages import outputs
 from labkit.press.source import SourceError, read_text
-from labkit.press.weave import SETUP, notebook_path, read_notebook, setup_source
+from labkit.press.weave import SETUP, notebook_path, setup_source
 
 
 def read(text: str, root: str) -> NotebookNode:
@@ -81,7 +82,7 @@ def _cells(chapter: Chapter, course: Course) -> Iterator[NotebookNode]:
 def _outputs(chapter: Chapter, framework: str, root: Path) -> dict[str, NotebookNode]:
     """Return a twin's executed code cells by id, checked against the chapter."""
     path = notebook_path(root, chapter.name, framework)
-    notebook = read_notebook(path)
+    notebook = pages.notebook(root, chapter.name, framework)
     if notebook is None:
         raise SourceError(path, None, "is missing: `labkit run` makes it")
     ran = {c.id: c for c in notebook.cells if c.cell_type == "code"}
@@ -107,13 +108,29 @@ def _code(
         tags.append("hide-input")
         own["code_prompt_show"] = prompt or "Show the code"
     if ran is not None:
-        new.outputs, new.execution_count = ran.outputs, ran.execution_count
+        new.execution_count = ran.execution_count
+        new.outputs = [_drawn(output, own) for output in ran.outputs]
         for output in ran.outputs:
             own["image"] = {**_picture(output), **own.get("image", {})}
     new.metadata = nbformat.from_dict(
         {"tags": tags, "step": cell.step, **({"mystnb": own} if own else {})}
     )
     return new
+
+
+def _drawn(output: NotebookNode, own: dict[str, Any]) -> NotebookNode:
+    """Return an output; a vector figure as HTML, so that it stands in the page itself.
+
+    What the author says of the figure, in `own`, goes before what the notebook says.
+    """
+    drawn = output.get("data", {}).get("image/svg+xml")
+    if not drawn:
+        return output
+    said = {**output.metadata.get("image/svg+xml", {}), **own.get("image", {})}
+    said |= own.pop("figure", {})
+    return nbformat.v4.new_output(
+        "display_data", {"text/html": outputs.figure("".join(drawn), said)}
+    )
 
 
 def _picture(output: NotebookNode) -> dict[str, str]:

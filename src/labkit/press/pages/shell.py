@@ -1,6 +1,6 @@
 """The page around the cards: the theme's settings, mathematics, scripts, and the notebooks."""
 
-import re
+import hashlib
 import shutil
 from html import escape
 from pathlib import Path
@@ -12,7 +12,9 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from labkit.press.pages import share
 from labkit.press.pages.html import TEMPLATES
+from labkit.press.site import Site
 
 STATIC = TEMPLATES.with_name("static")
 logger = logging.getLogger(__name__)
@@ -23,7 +25,8 @@ def configure(app: Sphinx, config: Any) -> None:
     root = str(app.srcdir)
     config.nb_custom_formats = {".md": ["labkit.press.pages.reader.read", {"root": root}]}
     config.html_theme_options |= {
-        "article_header_end": ["framework-switch", "article-header-buttons"],
+        "article_header_start": ["book-contents", "page-contents"],
+        "article_header_end": ["framework-switch", "page-tools"],
         "navbar_persistent": [],
         "search_bar_text": "Search",
     }
@@ -31,14 +34,27 @@ def configure(app: Sphinx, config: Any) -> None:
     config.templates_path.append(str(TEMPLATES))
     config.html_static_path.append(str(STATIC))
     config.html_math_renderer = "mathml"
+    config.html_baseurl = config.html_baseurl or share.address(Site.read(Path(root))) or ""
+
+
+def digest() -> str:
+    """Return letters that stand for all templates, scripts and styles."""
+    mark = hashlib.sha256()
+    for file in sorted([*STATIC.rglob("*"), *TEMPLATES.rglob("*")]):
+        if file.is_file():
+            mark.update(f"{file.name}\0".encode() + file.read_bytes())
+    return mark.hexdigest()[:16]
 
 
 def lighten(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
-    """Take out of a page the scripts that it has no use for."""
-    useless = ("thebe", "mathjax", "require")
-    context["script_files"] = [
-        s for s in context["script_files"] if not any(u in str(s).lower() for u in useless)
-    ]
+    """Take out of a page the scripts and styles that it has no use for."""
+    useless = ["thebe", "mathjax", "require", "design-tabs"]  # twins.js moves the tabs
+    if "dropdown" not in context.get("body", ""):
+        useless.append("togglebutton")
+    for files in ("script_files", "css_files"):
+        context[files] = [
+            f for f in context[files] if not any(u in str(f).lower() for u in useless)
+        ]
 
 
 def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
@@ -51,17 +67,6 @@ def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
         target = Path(app.outdir, file.relative_to(app.srcdir))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-
-
-def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
-    """Take a script of 1.4 MB out of every page: the theme's icons come as a font, too."""
-    if error or app.builder.format != "html":
-        return
-    script = re.compile(r"<script[^>]*fontawesome\.js[^>]*></script>\s*")
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if "fontawesome.js" in text:
-            page.write_text(script.sub("", text), encoding="utf-8")
 
 
 def _mathml(node: nodes.Element, *, block: bool) -> str:

@@ -1,0 +1,112 @@
+"""Draws the pictures that stand above a chapter's first cell: `python chapters/figures.py`.
+
+They are vector graphics in one ink, `currentColor`: the book gives them that of the page, light or
+dark; where it cannot (a notebook, a file opened alone) they are a grey that shows on both.
+"""
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit import data
+from labkit.files import write_whole
+
+HERE = Path(__file__).parent
+INK = "#73777d"
+
+
+def svg(width: float, height: float, alt: str, *body: str) -> str:
+    """Return a picture of some elements, with its text alternative."""
+    lines = "\n".join(body)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" role="img" aria-label="{escape(alt)}" color="{INK}" '
+        f'fill="currentColor" font-family="sans-serif" font-size="12">\n{lines}\n</svg>\n'
+    )
+
+
+def digit(picture: NDArray[np.float64], x: float, y: float, size: float) -> str:
+    """Return one picture (8, 8), white 0 to black 1, as squares; one path for each grey."""
+    side, out = size / 8, []
+    for grey in np.unique(picture[picture > 0]):
+        squares = "".join(
+            f"M{x + column * side:g} {y + row * side:g}h{side:g}v{side:g}h{-side:g}z"
+            for row, column in np.argwhere(picture == grey)
+        )
+        out.append(f'<path fill-opacity="{grey:g}" d="{squares}"/>')
+    return "\n".join(out)
+
+
+def fours() -> str:
+    """Return twelve of the fours that people wrote for the digits."""
+    digits = data.images("digits")
+    own = digits.train_images[digits.train_labels == 4][:12, :, :, 0]
+    drawn = [digit(four, 80 * (n % 6) + 8, 80 * (n // 6) + 8, 64) for n, four in enumerate(own)]
+    return svg(480, 160, "Twelve handwritten fours, no two alike", *drawn)
+
+
+def stack(x: float, side: float, depth: int, label: str) -> str:
+    """Return what lies between two layers: squares behind each other, and their shape below."""
+    count = min(depth, 6)
+    squares = "".join(
+        f'<rect x="{x + 3 * n:g}" y="{70 - side / 2 - 3 * n:g}" width="{side}" height="{side}" '
+        'fill="none" stroke="currentColor"/>'
+        for n in range(count)
+    )
+    middle = x + (side + 3 * (count - 1)) / 2
+    return f'{squares}<text x="{middle:g}" y="124" text-anchor="middle">{label}</text>'
+
+
+def arrow(x: float, *words: str) -> str:
+    """Return an arrow to the right from `x` on, under the layer's words."""
+    lines = "".join(
+        f'<text x="{x + 16:g}" y="{22 + 14 * n}" text-anchor="middle" font-weight="bold">'
+        f"{word}</text>"
+        for n, word in enumerate(words)
+    )
+    return f'<path d="M{x:g} 69h24v-4l8 5l-8 5v-4h-24z"/>{lines}'
+
+
+def shapes() -> str:
+    """Return the first network: each layer, and the shape of what comes out of it."""
+    digits = data.images("digits")
+    four = digits.train_images[digits.train_labels == 4][0, :, :, 0]
+    return svg(
+        640,
+        132,
+        "A picture of 8 by 8 by 1 goes through a convolution with 32 kernels (8 by 8 by 32), "
+        "pooling (4 by 4 by 32), a convolution with 64 kernels (4 by 4 by 64), the mean (64) and a "
+        "dense layer to ten scores",
+        digit(four, 4, 42, 56),
+        '<text x="32" y="124" text-anchor="middle">8×8×1</text>',
+        arrow(74, "32 kernels", "3×3"),
+        stack(118, 56, 32, "8×8×32"),
+        arrow(202, "pooling", "2×2"),
+        stack(246, 28, 32, "4×4×32"),
+        arrow(304, "64 kernels", "3×3"),
+        stack(348, 28, 64, "4×4×64"),
+        arrow(406, "mean"),
+        '<path d="M456 38h8v64h-8z" fill="none" stroke="currentColor"/>',
+        '<text x="460" y="124" text-anchor="middle">64</text>',
+        arrow(480, "dense"),
+        *(
+            f'<rect x="546" y="{22 + 9 * n}" width="{70 if n == 4 else 4 + 5 * (n % 3)}" '
+            f'height="6"/><text x="540" y="{28 + 9 * n}" font-size="9" text-anchor="end">{n}</text>'
+            for n in range(10)
+        ),
+        '<text x="576" y="124" text-anchor="middle">10 scores</text>',
+    )
+
+
+FIGURES: dict[str, Callable[[], str]] = {
+    "first-network-fours.svg": fours,
+    "first-network-shapes.svg": shapes,
+}
+
+
+if __name__ == "__main__":
+    for name, draw in FIGURES.items():
+        write_whole(HERE / name, draw())
