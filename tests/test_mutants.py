@@ -159,7 +159,7 @@ def test_a_line_that_lists_nothing_is_named(loaded, line, words):
 
 # --- the course's own ---------------------------------------------------------------------------
 
-PATHS = [ROOT / "chapters" / f"{name}.md" for name in notebooks.CHAPTERS]
+PATHS = [ROOT / "chapters" / f"{name}.md" for name in notebooks.chapters()]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
