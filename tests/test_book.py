@@ -132,6 +132,8 @@ def page(chromium, server):
     """A page that fails the test for any error in its console and any request to elsewhere."""
     faults = []
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=server)
+    # Predictions have their own tests; here nothing is veiled.
+    context.add_init_script("try { localStorage.setItem('twin-show-all', 'yes') } catch {}")
     tab = context.new_page()
     tab.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
     tab.on("pageerror", lambda e: faults.append(str(e)))
@@ -427,6 +429,8 @@ class TestInABrowser:
         page.emulate_media(color_scheme="dark", media="print")
         assert page.locator("body").evaluate(paper) == "rgb(255, 255, 255)"
         assert page.locator("#step-network pre").first.evaluate(color) == "rgb(31, 35, 40)"
+        label = page.locator("#step-network .sd-tab-label.twin-pytorch")
+        assert label.evaluate(color) == "rgb(184, 64, 14)"  # the orange that is read on white
         for frame in (".twin-figure", ".cell_input", ".cell_output"):
             said = page.locator(frame).first.evaluate("e => getComputedStyle(e).breakInside")
             assert said == "avoid"
@@ -687,6 +691,15 @@ class TestAsking:
         assert seen(plain) == [True, True]
         assert not plain.locator("form button").first.is_visible()  # nothing dead to press
         assert not plain.locator(".twin-switch").is_visible()
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_axe_finds_nothing_in_the_cards(self, open, scheme):
+        from axe_playwright_python.sync_playwright import Axe
+
+        page = open(color_scheme=scheme)
+        found = Axe().run(page, options={"preload": False}).response["violations"]
+        new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in ACCEPTED}
+        assert new == {}
 
     def test_a_link_to_a_veiled_step_goes_there(self, open):
         page = open("#step-half")

@@ -141,7 +141,7 @@ RULE = """\
       reads: {a: NAME.pytorch.PART.n, b: NAME.tensorflow.PART.n}
       number: "0"
       shown: "{number}"
-      when: {holds: number == 0}
+      when: {holds: number == 0, 'false': number != 0}
 """
 
 
