@@ -620,8 +620,7 @@ class TestAsking:
         page = open("?framework=pytorch")
         secrets = ["PyTorch gives the secret away.", "The sum is the secret number."]
         output = page.locator("#step-add .sd-tab-content.twin-pytorch .cell_output pre")
-        place = "document.querySelector('#another').getBoundingClientRect().top"
-        before = page.evaluate(place)
+        place = "document.querySelector('form.twin-predict').getBoundingClientRect().top"
 
         def seen():
             return [page.get_by_text(s).is_visible() for s in secrets] + [output.is_visible()]
@@ -635,12 +634,12 @@ class TestAsking:
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowUp")
         assert seen() == [False, False, False]  # moving about is no answer
+        before = page.evaluate(place)
         card.get_by_role("button", name="That is my guess").click()
         assert seen() == [True, True, True]
         assert card.locator("output").inner_text() == "Your guess: eleven. Right: two"
         assert not page.get_by_text("It is a secret fraction.").is_visible()
-        after = page.evaluate(place)
-        assert abs(after - before) < 60  # the card itself says one line more
+        assert abs(page.evaluate(place) - before) < 2  # what opens, opens below
         page.reload()
         assert seen() == [True, True, True]
         assert card.locator("output").inner_text() == "Your guess: eleven. Right: two"
