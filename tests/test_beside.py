@@ -71,6 +71,20 @@ def test_a_lab_shows_the_others_result_and_notes_its_own(tmp_path, monkeypatch, 
     assert noted["exact"]["compared"] == {"loss": 2.75, "count": 3}
 
 
+def test_what_differs_by_nature_is_shown_and_is_no_rung(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_RECORDS", str(tmp_path))
+    monkeypatch.setenv("LABKIT_EVIDENCE", str(tmp_path))
+    for framework, count in (("tensorflow", 12), ("pytorch", 2)):
+        record.begin("first", framework)
+        lab(framework, tmp_path).contrast(graphs=count)
+    assert capsys.readouterr().out.endswith(
+        "graphs, PyTorch:    2\ngraphs, TensorFlow: 12\nnot the same\n"
+    )
+    noted = record.read(tmp_path / "cpu" / "first.pytorch.json")["exact"]
+    assert noted == {"contrasted": {"graphs": 2}}
+    assert rungs._COMPARED.needs not in noted
+
+
 @pytest.mark.parametrize(
     ("theirs", "holds", "said"),
     [

@@ -44,6 +44,7 @@ class Session:
     """A folder for the lab's files, deleted when Python ends."""
     _took_effect: dict[str, int] = field(default_factory=dict, repr=False)
     _compared: dict[str, Any] = field(default_factory=dict, repr=False)
+    _contrasted: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def record(
         self,
@@ -77,23 +78,37 @@ class Session:
     def compare(self, **results: Any) -> None:
         """Print results beside the other twin's, such as ``loss=loss``, and note them.
 
-        The other twin's come from the course's record of it, so one notebook alone shows both.
+        The other twin's come from the course's record of it, so one notebook alone shows both. What
+        was compared is a rung of the proof; for what differs by nature, see `contrast`.
 
         Parameters
         ----------
         **results
             Name to number, text, array, or list of numbers.
         """
+        self._show(results, self._compared, "compared")
+
+    def contrast(self, **results: Any) -> None:
+        """Print results beside the other twin's that are another there, and note them.
+
+        Parameters
+        ----------
+        **results
+            As `compare` takes them.
+        """
+        self._show(results, self._contrasted, "contrasted")
+
+    def _show(self, results: Mapping[str, Any], noted: dict[str, Any], field: str) -> None:
         first, second = FRAMEWORKS
         theirs = record.course(self.chapter, second if self.framework == first else first)
-        known = theirs["exact"].get("compared", {}) if theirs else {}
+        known = theirs["exact"].get(field, {}) if theirs else {}
         for name, result in results.items():
-            ours = self._compared[name] = record.plain(name, result)
+            ours = noted[name] = record.plain(name, result)
             pair = {self.framework: ours}
             values = [pair.get(framework, known.get(name)) for framework in FRAMEWORKS]
             titles = (FRAMEWORKS[first], FRAMEWORKS[second])
             print(*beside.lines(name, values[0], values[1], titles), sep="\n")
-        self.record(exact={"compared": self._compared})
+        self.record(exact={field: noted})
 
     def prove(
         self,

@@ -15,7 +15,7 @@ from labkit.press.chapter import FRAMEWORKS, Chapter
 from labkit.press.course import Course
 from labkit.press.weave import SETUP, notebook_path, read_notebook, refuse_edited, weave
 
-_SHOWING = ("lab.prove(", "lab.compare(")
+_SHOWING = ("lab.prove(", "lab.compare(", "lab.contrast(")
 """The calls that show the other twin's results."""
 
 
