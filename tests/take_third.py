@@ -5,7 +5,6 @@ from pathlib import Path
 
 from conftest import ROOT
 from playwright.sync_api import sync_playwright
-from test_book import BROWSER, FLAGS
 from third import CHAPTER, served, site, train
 
 from labkit import record
@@ -14,6 +13,8 @@ from labkit.press.third import NAME
 
 
 def main():
+    from test_book import BROWSER, FLAGS  # which reads the course's table of contents
+
     with (
         tempfile.TemporaryDirectory() as folder,
         served(site(Path(folder))) as address,

@@ -291,7 +291,7 @@ class TestInABrowser:
 
     def test_prose_for_one_framework_shows_with_its_tab(self, page):
         page.goto("chapters/first-network.html?framework=pytorch")
-        words = page.get_by_text("In Keras this network is a list")
+        words = page.get_by_text("Here the network is a list")
         assert not words.is_visible()
         press(page, "tensorflow")
         assert words.is_visible()

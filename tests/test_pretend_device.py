@@ -106,8 +106,8 @@ MISTAKES = {
         "the network stays on the CPU": ("net = Net().to(device)", "net = Net()", MIXED),
         "the loaded network stays on the CPU": ("again = Net().to(device)", "again = Net()", MIXED),
         "numpy without cpu": (
-            "p = F.softmax(scores, dim=1).cpu().numpy()",
-            "p = F.softmax(scores, dim=1).numpy()",
+            "return p.cpu().numpy()[0]",
+            "return p.numpy()[0]",
             NUMPY,
         ),
     },

@@ -475,7 +475,7 @@ claims:
       reads: {a: tiny.pytorch.measured.took, b: tiny.pytorch.exact.n}
       number: a["median"]
       shown: "{number:.2f}"
-      when: {holds: number > 0}
+      when: {holds: number > 0, "false": number <= 0}
       one_twin: for the test
 """
 
