@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit import twins
 from labkit.session import import_triton_first
 
 ROOT = Path(__file__).parents[1]
@@ -61,9 +62,10 @@ total
 
 @pytest.fixture(autouse=True)
 def records(tmp_path, monkeypatch):
-    """No test writes records into the user's own folder."""
+    """No test writes records into the user's own folder, or what another test has trained."""
     folder = tmp_path / "records"
     monkeypatch.setenv("LABKIT_RECORDS", str(folder))
+    monkeypatch.setattr(twins, "_orders", set())  # a session notes what its process has trained
     return folder
 
 
