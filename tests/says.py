@@ -8,8 +8,8 @@ which neither book nor notebook shows:
 
 The words in quotes must stand in the prose above it, in the same cell, and the expression must be
 true of the committed notebooks and records. A test looks at both. So it does at the expression of
-a prediction, and at that of an edit to try, for which the last step has put out what came of it.
-An expression knows:
+a prediction, where ``answer`` is the number that is right, if one is asked for; and at that of an
+edit to try, for which the last step has put out what came of it. An expression knows:
 
 ``printed(step)``
     What the step put out, figures as the text that stands for them.
@@ -137,11 +137,12 @@ class Twins:
         """Return what a step put out."""
         return output(self.cell(step, framework))
 
-    def true(self, expression: str, framework: str) -> bool:
-        """Say whether an expression is true of one twin."""
+    def true(self, expression: str, framework: str, **more: Any) -> bool:
+        """Say whether an expression, which may use `more` names, is true of one twin."""
         names = {
             **{part: self.records[framework][part] for part in ("exact", "measured")},
             **self.records,
+            **more,
         }
         functions = {**PLAIN, **self._functions(framework)}
         return EvalWithCompoundTypes(names=names, functions=functions).eval(expression) is True

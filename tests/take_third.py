@@ -5,7 +5,8 @@ from pathlib import Path
 
 from conftest import ROOT
 from playwright.sync_api import sync_playwright
-from third import CHAPTER, served, site, train
+from serving import served
+from third import CHAPTER, site, train
 
 from labkit import record
 from labkit.files import write_whole

@@ -2,17 +2,14 @@
 
 import base64
 import contextlib
-import functools
 import gzip
 import html
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +20,7 @@ import pytest
 import remembered
 import yaml
 from conftest import FRONT, ROOT
+from serving import served
 
 from labkit.press import budget, build, chapter, weave
 from labkit.press.course import Course
@@ -96,19 +94,10 @@ def book(tmp_path_factory):
     return source / "_build" / "html"
 
 
-@contextlib.contextmanager
-def served(folder):
-    """Serve a folder on this machine alone."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}/"
-        httpd.shutdown()
+def settle(page):
+    """Wait until no colour is on its way to another: axe-core judges what it sees."""
+    page.wait_for_timeout(300)
+    page.evaluate("Promise.allSettled(document.getAnimations().map(a => a.finished))")
 
 
 @pytest.fixture(scope="session")
@@ -345,7 +334,7 @@ class TestInABrowser:
         with once(f"axe-{choice}-{scheme}", book, page, path):
             page.emulate_media(color_scheme=scheme)
             page.goto(f"{path}?framework={choice}")
-            page.wait_for_timeout(300)
+            settle(page)
             found = Axe().run(page, options={"preload": False}).response["violations"]
             known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
             new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
@@ -555,6 +544,11 @@ Words before the cell.
 print(0.5)
 ```
 
+```{code-cell}
+:step: half-again
+print(1 - 0.5)
+```
+
 It is a secret fraction.
 
 ```{try}
@@ -656,11 +650,15 @@ class TestAsking:
             "0.6": "Your guess: 0.6. Right: 0.5",
             "0.50": "Your guess: 0.50. Right.",
         }
+        outputs = page.locator(".cell_output pre", has_text="0.5")
+        assert outputs.count() == 2  # of the step, and of the one right below it
         for guess, said in answers.items():
             assert not secret.is_visible()
+            assert not any(output.is_visible() for output in outputs.all())
             card.get_by_label("Your guess").fill(guess)
             page.keyboard.press("Enter")
             assert secret.is_visible()
+            assert all(output.is_visible() for output in outputs.all())
             assert card.locator("output").inner_text() == said
             card.get_by_role("button", name="Guess again").click()
         card.get_by_role("button", name="I’d rather see it").click()
@@ -696,6 +694,7 @@ class TestAsking:
         from axe_playwright_python.sync_playwright import Axe
 
         page = open(color_scheme=scheme)
+        settle(page)
         found = Axe().run(page, options={"preload": False}).response["violations"]
         new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in ACCEPTED}
         assert new == {}

@@ -1,5 +1,7 @@
 """Claims, rules and the verdicts that records give."""
 
+import re
+
 import pytest
 import yaml
 from conftest import ROOT
@@ -516,3 +518,8 @@ def test_a_rule_with_one_verdict_is_an_error(evidence):
     one = one.replace("        depends: number > 1.5 and number <= 2\n", "")
     with pytest.raises(SourceError, match="two verdicts or more: no record could turn it"):
         judge(evidence, one)
+
+
+def test_the_scoreboard_explains_every_verdict():
+    listed = re.findall(r"^(.+)\n: ", (ROOT / "chapters" / "scoreboard.md").read_text(), re.M)
+    assert sorted(listed) == sorted({name.partition(":")[0] for name in claims.VERDICTS})

@@ -657,7 +657,7 @@ def test_a_lab_without_a_ladder_is_named(tmp_path):
     source = ROOT / "evidence" / "cpu"
     folder = tmp_path / "cpu"
     folder.mkdir()
-    lab = chapter.Lab("first-network", 1, 1, "beginner")
+    lab = chapter.Lab("first-network", "beginner")
     for framework in chapter.FRAMEWORKS:
         name = f"first-network.{framework}.json"
         content = copy.deepcopy(record.read(source / name))

@@ -54,9 +54,13 @@ def test_what_is_right_and_what_comes_of_an_edit_is_so(name):
         for framework in chapter.FRAMEWORKS:
             where = f"{loaded.text.at(ask.line)}: {ask.name}, {framework}"
             try:
-                true = (twins.after(ask) if isinstance(ask, Try) else twins).true(
-                    ask.true, framework
-                )
+                if isinstance(ask, Try):
+                    true = twins.after(ask).true(ask.true, framework)
+                else:
+                    true = twins.true(ask.true, framework, answer=ask.answer)
+                    assert ask.choices or re.search(r"\banswer\b", ask.true), (
+                        f"{where}: the expression says nothing of `answer`"
+                    )
             except (LookupError, TypeError, ValueError, InvalidExpression) as error:
                 true, where = False, f"{where} ({error!r})"
             if not true:

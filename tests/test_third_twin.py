@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import ROOT
+from serving import served
 from sphinx.errors import ExtensionError
 from test_book import BROWSER, FLAGS, browser_tests
-from third import CHAPTER, first_network, served, site, train
+from third import CHAPTER, first_network, site, train
 
 from labkit import data, record, twins
 from labkit.press import chapter, pages, prose, prove, third

@@ -1,10 +1,6 @@
 """The third twin in a browser, without the book around it."""
 
-import functools
-import http.server
 import shutil
-import threading
-from contextlib import contextmanager
 
 from conftest import ROOT
 
@@ -42,21 +38,6 @@ def site(folder):
         page = PAGE.format(box=box, paper=paper, ink=ink, muted=muted)
         (folder / f"{name}.html").write_text(page)
     return folder
-
-
-@contextmanager
-def served(folder):
-    """Serve a folder on this machine alone, and yield its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}/"
-        httpd.shutdown()
 
 
 def train(page, address):

@@ -39,7 +39,6 @@ DIRECTIVES = ("predict", "try")
 NEAR = 0.05
 """How near a guessed number counts as right, as a part of the true one."""
 _CHOICE = re.compile(r"^- (?P<right>\[x\] )?(?P<text>.+)$")
-_OPTION = re.compile(r"^:(?P<key>[\w-]+):[^\S\n]*(?P<value>.*)$")
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def ask(name: str, body: Sequence[str], path: Path, line: int) -> Predict | Try:
         When a part is missing or unknown.
     """
     given, text = _Options(f"{{{name}}}", path, line), list(body)
-    while text and (option := _OPTION.match(text[0])):
+    while text and (option := markdown.OPTION.match(text[0])):
         given.add(option["key"], option["value"].strip(), line + 1 + len(given.values))
         text.pop(0)
     return _predict(given, text) if name == "predict" else _try(given, text)

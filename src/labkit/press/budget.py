@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterator
 
-from labkit.press.asks import Predict
 from labkit.press.chapter import FRAMEWORKS, Cell, Chapter
 from labkit.press.markdown import headings
 
@@ -86,7 +85,7 @@ def over(chapter: Chapter) -> list[str]:
             message = f"{lines} lines in a cell; {LINES} at most, or fold it (`hide-input`)"
             found.append(_at(chapter, cell.line, message))
     for asked, least, word in (
-        (len(chapter.predictions), PREDICTIONS, Predict.__name__.lower()),
+        (len(chapter.predictions), PREDICTIONS, "predict"),
         (len(chapter.tries), TRIES, "try"),
     ):
         if asked < least:

@@ -18,6 +18,8 @@ MUTE = ("myst_line_comment", "myst_target")
 """Kinds of blocks that show nothing: comments, and targets of links."""
 DEPTH = 12
 """How deep blocks may stand in others: markdown-it passes over what is deeper than 20."""
+OPTION = re.compile(r"^:(?P<key>[\w-]+):\s*(?P<value>.*)$")
+"""A line that gives a directive an option."""
 _NAMED = re.compile(r"\{(?P<name>[^}\s]*)\}\s*(?P<rest>.*)")
 _PLACED = (myst_role, html_inline, link, image, autolink)
 

@@ -33,7 +33,6 @@ PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 _TITLES = {"seealso": "See also"}
 ROLES = ("doc", "ref", "term", "cite", "math")
 
-_OPTION = re.compile(r"^:(?P<key>[\w-]+):\s*(?P<value>.*)$")
 _TAG = re.compile(r"<[^\s>]*>?")
 
 
@@ -124,7 +123,7 @@ def _directive(
         return plain(_asked(asks.ask(name, body, path, line)), course, path, line)
     options = {}
     skipped = 0
-    while body and (option := _OPTION.match(body[0])):
+    while body and (option := markdown.OPTION.match(body[0])):
         options[option["key"]] = option["value"]
         body, skipped = body[1:], skipped + 1
     if name == "claim":

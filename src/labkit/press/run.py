@@ -188,9 +188,9 @@ async def _try(job: Job, client: NotebookClient, report: Report) -> tries.Result
 
 def _timeless(output: NotebookNode) -> NotebookNode:
     """Return an output without its count, which says how many cells have run before."""
-    return NotebookNode(
-        {**output, **({"execution_count": None} if "execution_count" in output else {})}
-    )
+    if "execution_count" in output:
+        output.execution_count = None
+    return output
 
 
 _FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError, outputs.UnfitError)

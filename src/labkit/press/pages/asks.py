@@ -103,10 +103,11 @@ class Try(_Ask):
 
 
 class Veil(SphinxTransform):
-    """Mark what a prediction veils: the next output, and the prose below it.
+    """Mark what a prediction veils: the next outputs, and the prose below them.
 
-    The prose ends at the next heading, cell or card. Style and script do the veiling, so that
-    without a script, and on paper, everything is seen.
+    Cells with no prose between them are veiled together. The prose ends at the next heading, cell
+    or card. Style and script do the veiling, so that without a script, and on paper, everything is
+    seen.
     """
 
     default_priority = 215  # the steps stand in their tabs
@@ -127,17 +128,14 @@ class Veil(SphinxTransform):
         for node in list(card.parent.children[card.parent.index(card) + 1 :]):
             if isinstance(node, nodes.section) or _is_ask(node):
                 break
-            if inside := _veiled_within(node):
-                if found:
-                    break
-                for part in inside:
-                    part["classes"].extend(veil)
-                found = any(part.get("nb_element") for part in inside)
-            elif _has_code(node):
-                if found:
-                    break
-            elif found:
+            inside = _veiled_within(node)
+            if after and (inside or _has_code(node)):
+                break
+            for part in inside:
+                part["classes"].extend(veil)
+            if not inside and found and not _has_code(node):
                 after.append(node)
+            found = found or any(part.get("nb_element") for part in inside)
         if after:
             box = nodes.container(classes=veil)
             card.parent.insert(card.parent.index(after[0]), box)
