@@ -48,7 +48,12 @@ def book(root: Path) -> Path:
         shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
         said = _complaints(done.stdout + done.stderr)
         raise BuildError(log, None, f"the book was not built; Sphinx says:\n{said}")
-    return root / "_build" / "html" / "index.html"
+    page = root / "_build" / "html" / "index.html"
+    # Jupyter Book leads to the front page from one without an icon, for which browsers then ask.
+    icon = '<link rel="icon" href="_static/favicon.svg">'
+    if icon not in (text := page.read_text(encoding="utf-8")):
+        write_whole(page, f"{text.rstrip()}\n{icon}\n")
+    return page
 
 
 def _complaints(said: str) -> str:
