@@ -101,9 +101,45 @@ def shapes() -> str:
     )
 
 
+SUSPECTS = {  # the chapter `debugging`: after which question each is crossed out
+    "the loss": 1,
+    "the rate": 2,
+    "the labels": 3,
+    "the backward pass": 4,
+    "the network": 6,
+    "the data": 7,
+}
+QUESTIONS = ("first loss", "other rates", "one batch", "a nudge", "what moves", "what goes in")
+
+
+def suspects() -> str:
+    """Return who is still a suspect after which question."""
+    body = []
+    for n, (name, last) in enumerate(SUSPECTS.items()):
+        y = 46 + 24 * n
+        body.append(f'<text x="138" y="{y + 4}" text-anchor="end">{name}</text>')
+        for k in range(1, len(QUESTIONS) + 1):
+            fill = "currentColor" if k < last else "none"
+            body.append(
+                f'<circle cx="{100 + 84 * k}" cy="{y}" r="5" stroke="currentColor" fill="{fill}"/>'
+            )
+    for k, words in enumerate(QUESTIONS, 1):
+        body.append(
+            f'<text x="{100 + 84 * k}" y="20" text-anchor="middle" font-weight="bold">'
+            f"{words}</text>"
+        )
+    crossed = "; ".join(
+        f"{question} crosses out {', '.join(n for n in SUSPECTS if SUSPECTS[n] == k) or 'none'}"
+        for k, question in enumerate(QUESTIONS, 1)
+    )
+    alt = f"Six suspects and six questions: {crossed}. The data are left"
+    return svg(650, 184, alt, *body)
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
+    "debugging-suspects.svg": suspects,
 }
 
 
