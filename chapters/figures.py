@@ -101,45 +101,68 @@ def shapes() -> str:
     )
 
 
-SUSPECTS = {  # the chapter `debugging`: after which question each is crossed out
-    "the loss": 1,
-    "the rate": 2,
-    "the labels": 3,
-    "the backward pass": 4,
-    "the network": 6,
-    "the data": 7,
-}
-QUESTIONS = ("first loss", "other rates", "one batch", "a nudge", "what moves", "what goes in")
-
-
-def suspects() -> str:
-    """Return who is still a suspect after which question."""
+def dots(rows: dict[str, list[bool]], columns: tuple[str, ...], alt: str) -> str:
+    """Return a table of full dots and hollow rings: a row for each name, a column for each word."""
     body = []
-    for n, (name, last) in enumerate(SUSPECTS.items()):
+    for n, (name, marks) in enumerate(rows.items()):
         y = 46 + 24 * n
         body.append(f'<text x="138" y="{y + 4}" text-anchor="end">{name}</text>')
-        for k in range(1, len(QUESTIONS) + 1):
-            fill = "currentColor" if k < last else "none"
+        for k, mark in enumerate(marks, 1):
+            fill = "currentColor" if mark else "none"
             body.append(
                 f'<circle cx="{100 + 84 * k}" cy="{y}" r="5" stroke="currentColor" fill="{fill}"/>'
             )
-    for k, words in enumerate(QUESTIONS, 1):
+    for k, words in enumerate(columns, 1):
         body.append(
             f'<text x="{100 + 84 * k}" y="20" text-anchor="middle" font-weight="bold">'
             f"{words}</text>"
         )
+    return svg(146 + 84 * len(columns), 40 + 24 * len(rows), alt, *body)
+
+
+QUESTIONS = ("first loss", "other rates", "one batch", "a nudge", "what moves", "what goes in")
+SUSPECTS = {  # the chapter `debugging`: up to which question each is one
+    "the loss": 0,
+    "the rate": 1,
+    "the labels": 2,
+    "the backward pass": 3,
+    "the network": 5,
+    "the data": 6,
+}
+
+
+def suspects() -> str:
+    """Return who is still a suspect after which question."""
     crossed = "; ".join(
-        f"{question} crosses out {', '.join(n for n in SUSPECTS if SUSPECTS[n] == k) or 'none'}"
-        for k, question in enumerate(QUESTIONS, 1)
+        f"{question} crosses out {', '.join(n for n in SUSPECTS if SUSPECTS[n] == k) or 'nobody'}"
+        for k, question in enumerate(QUESTIONS)
     )
-    alt = f"Six suspects and six questions: {crossed}. The data are left"
-    return svg(650, 184, alt, *body)
+    rows = {name: [k < last for k in range(6)] for name, last in SUSPECTS.items()}
+    return dots(rows, QUESTIONS, f"Six suspects and six questions: {crossed}. The data are left")
+
+
+PARTS = ("data", "network", "loss", "gradient", "update", "test")
+READS = {  # the chapter `silent-bugs`: which parts of a program each detector reads
+    "curve": ("loss",),
+    "accuracy": ("test",),
+    "gradients": ("gradient", "update"),
+    "invariants": PARTS,
+    "twin": PARTS[1:],
+}
+
+
+def detectors() -> str:
+    """Return which detector reads which part of a training program."""
+    told = "; ".join(f"{name}: {', '.join(parts)}" for name, parts in READS.items())
+    rows = {name: [part in parts for part in PARTS] for name, parts in READS.items()}
+    return dots(rows, PARTS, f"Which detector reads which part of a program. {told}")
 
 
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
     "debugging-suspects.svg": suspects,
+    "silent-bugs-detectors.svg": detectors,
 }
 
 
