@@ -18,6 +18,47 @@ twins = functools.cache(lambda: Twins(ROOT, "silent-bugs"))
 
 # The first letters of the detectors that find a fault, and the rung that breaks first.
 FAULTS = {
+    "labels one place off": ("c·gi·", ""),
+    "scaled twice": ("···i·", ""),
+    "scaled in place": ("·agi·", ""),
+    "test not scaled": ("·a·i·", ""),
+    "test statistics": ("···i·", ""),
+    "test in training": ("···i·", ""),
+    "same order": ("c·gi·", ""),
+    "drawn with replacement": ("···i·", ""),
+    "tested on training": ("···i·", ""),
+    "never in training mode": ("··git", "losses"),
+    "training mode left on": ("···it", "trained"),
+    "norm momentum inverted": ("··g·t", "modes"),
+    "missing relu": ("··g·t", "outputs"),
+    "relu on scores": ("cagit", "outputs"),
+    "shared layer": ("··git", "parameters"),
+    "dying units": ("c·g·t", "losses"),
+    "detached": ("··git", "gradients"),
+    "redundant softmax": ("cagit", "outputs"),
+    "forgotten logarithm": ("cagit", "gradients"),
+    "softmax over batch": ("cagit", "gradients"),
+    "averaged twice": ("cagit", "gradients"),
+    "frozen layer": ("c·git", "parameters"),
+    "optimizer of a copy": ("cagit", "losses"),
+    "gradients never cleared": ("cagit", "losses"),
+    "decay far too large": ("cagit", "losses"),
+    "time is batch": ("cagit", "sensitivity"),
+    "wrong end": ("cagit", "outputs"),
+    "state carried on": ("c··it", "losses"),
+    "clipped too late": ("··git", "losses"),
+    "scheduled each step": ("cag·t", "losses"),
+    "columns in the test": ("·a·i·", ""),
+    "few pictures": ("c·gi·", ""),
+    "class nearly missing": ("c·gi·", ""),
+    "classes overlap": ("···i·", ""),
+    "mean pooling": ("c·g·t", "outputs"),
+    "missing norm": ("··git", "parameters"),
+    "missing bias": ("··git", "parameters"),
+    "small filters": ("··g·t", "parameters"),
+    "norm after relu": ("c·g·t", "outputs"),
+    "optimizer made anew": ("··g·t", "losses"),
+    "rounded to float32": ("····t", "losses"),
 }
 # The same number means another decay: PyTorch adds it to the gradient, Keras shrinks the weights.
 ODD = {"decay far too large": {"tensorflow": "c·git"}}
@@ -25,6 +66,16 @@ ODD = {"decay far too large": {"tensorflow": "c·git"}}
 # The false alarms of each healthy variant: the program that mends every fault, but for its seed,
 # rate or width.
 HEALTHY = {
+    "seed 31": "··g··",
+    "seed 32": "c····",
+    "seed 33": "··g··",
+    "half the rate": "c·g··",
+    "twice the rate": "c·g··",
+    "width 12": "·····",
+    "width 24": "c····",
+    "reader, seed 31": "···i·",
+    "reader, half the rate": "cagi·",
+    "reader, width 32": "c·g··",
 }
 
 
