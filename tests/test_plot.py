@@ -45,6 +45,7 @@ FIGURES = {
     "confusion": lambda: plot.confusion([[5, 2], [0, 4]], ["<b>", "&"]),
     "pictures": lambda: plot.pictures(np.zeros((3, 8, 8, 1)), ["<b>", "&", "c\nd"]),
     "shaded": lambda: plot.shaded("<b>&\n", {"<i>": [0, 1, -1, 0.5, 0]}),
+    "marks": lambda: plot.marks({"<i>": {"<b>": [True, False]}, "&": {}}, ["a", "&"]),
     "graph": lambda: plot.graph({"a": "<b>", "b": "&"}, [("a", "b")], what="two"),
 }
 
@@ -181,3 +182,15 @@ def test_labels_of_graphs_may_hold_quotes():
 def test_an_edge_to_nowhere_is_named():
     with pytest.raises(ValueError, match=r"the edge \('a', 'b'\) has no node 'b'"):
         plot.graph({"a": "Mul"}, [("a", "b")], what="two")
+
+
+def test_marks_say_which_row_has_which():
+    shown = plot.marks({"one": {"a": [True, False]}, "two": {"b": [False, False]}}, ["x", "y"])
+    assert shown.alt == "Table of marks, 2 rows under x, y. a: x; b: none"
+    assert shown.svg.count("<circle") == 4
+    other = plot.marks({"one": {"a": [True, True]}, "two": {"b": [False, False]}}, ["x", "y"])
+    assert shown.digest != other.digest
+    with pytest.raises(ValueError, match="a: 1 marks for 2 columns"):
+        plot.marks({"one": {"a": [True]}}, ["x", "y"])
+    with pytest.raises(ValueError, match="two rows have the same name"):
+        plot.marks({"one": {"a": [True]}, "two": {"a": [True]}}, ["x"])

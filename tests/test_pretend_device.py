@@ -71,6 +71,7 @@ def lab(chapter_name, *, slow=True):
         lab("same-experiment"),
         lab("recurrent"),
         lab("graphs"),
+        lab("silent-bugs"),
     ],
 )
 def test_a_notebook_finds_on_the_device_what_the_book_says(device, chapter_name, tmp_path):

@@ -71,6 +71,7 @@ SEEN = {
     "same-experiment": {"backend": "says of what class the model is"},
     "recurrent": {},
     "first-network": {},
+    "silent-bugs": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
         "decoded": "both lists are rungs of the proof",
@@ -235,6 +236,8 @@ JUDGING = {
     "same-experiment": ("test_loss", "accuracy_of"),
     "recurrent": ("carry", "read_on", "hidden"),
     "graphs": (),
+    # A fault of this chapter is that the accuracy is taken on what was learned from.
+    "silent-bugs": (),
 }
 
 

@@ -151,6 +151,7 @@ ELSEWHERE = {
     },
     "recurrent": {},
     "graphs": {"2019": "the year of TensorFlow 2; its source is cited"},
+    "silent-bugs": {"1,059": "artefacts that the cited taxonomy sorts"},
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
