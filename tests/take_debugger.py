@@ -1,7 +1,8 @@
 """Take the picture of TensorBoard's Debugger V2 for the chapter `debugging`. Takes a minute.
 
 The chapter's own cells plant the bug and dump its training; a real TensorBoard shows the dump, and
-a real browser takes the picture. Needs `pip install tensorboard`, which no lab needs.
+a real browser takes the picture. Needs `pip install tensorboard`, which no
+lab needs (2.20 needs setuptools<81, too).
 """
 
 import linecache
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,7 @@ from conftest import ROOT
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+import labkit
 from labkit.press import chapter
 
 PICTURE = ROOT / "chapters" / "debugging-debugger-v2.png"
@@ -30,9 +33,8 @@ STEPS = ("data", "net", "harness", "loop", "bugs-of-numbers", "eyes", "records")
 def dump(folder):
     """Run the chapter's TensorFlow cells, with the dumps kept in a folder."""
     wanted, step = set(STEPS), None
-    scope = {"labkit": __import__("labkit"), "lab": SimpleNamespace(scratch=folder, device="cpu")}
-    main = vars(sys.modules["__main__"])
-    main.update(scope)
+    scope = vars(sys.modules["__main__"])  # where the chapter's harness looks for names
+    scope.update(labkit=labkit, lab=SimpleNamespace(scratch=folder, device="cpu"))
     cells = chapter.load(ROOT / "chapters" / "debugging.md").cells
     for place, cell in enumerate(c for c in cells if c.kind == "code"):
         # A step's second cell, TensorFlow's, has no name of its own.
@@ -41,7 +43,7 @@ def dump(folder):
             file = f"cell_{place}.py"
             lines = (cell.source + "\n").splitlines(keepends=True)
             linecache.cache[file] = len(cell.source), None, lines, file
-            exec(compile(cell.source, file, "exec"), main)
+            exec(compile(cell.source, file, "exec"), scope)
 
 
 @contextmanager
@@ -56,6 +58,11 @@ def tensorboard(folder):
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     try:
+        end = time.monotonic() + 120
+        while not answers(f"http://127.0.0.1:{port}/"):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("TensorBoard does not start")
+            time.sleep(1)
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
@@ -72,24 +79,20 @@ def answers(address):
 
 
 def main():
-    import time
-
     from test_book import BROWSER, FLAGS  # which reads the course's table of contents
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dump(folder)
         with tensorboard(folder / BUG) as address, sync_playwright() as playwright:
-            end = time.monotonic() + 120
-            while not answers(address):
-                if time.monotonic() > end:
-                    raise TimeoutError("TensorBoard does not answer")
-                time.sleep(1)
             browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(f"{address}#debugger-v2")
             page.get_by_text("NaN/∞").first.click(timeout=60_000)
-            page.wait_for_timeout(4_000)
+            page.get_by_text("Log:0", exact=True).first.click()
+            page.get_by_text("loss_of", exact=True).first.wait_for()
+            page.locator("text=/cell_\\d+/ >> nth=-1").scroll_into_view_if_needed()
+            page.wait_for_timeout(2_000)
             page.screenshot(path=PICTURE)
     picture = Image.open(PICTURE).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
     picture.save(PICTURE, optimize=True)
