@@ -28,6 +28,14 @@ PICTURE = ROOT / "chapters" / "debugging-debugger-v2.png"
 BUG = "log_of_zero"
 STEPS = ("data", "net", "harness", "loop", "bugs-of-numbers", "eyes", "records")
 """The chapter's cells that are run for it; the last makes the dump."""
+HIDE = """() => {
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode());) {
+    if (node.data.includes("Host name")) node.data = "";
+    node.data = node.data.replace(/\\S*\\/(?=cell_\\d+\\.py)/, "");
+  }
+}"""
+"""Takes the machine's name and the dump's folder off the page."""
 
 
 def dump(folder):
@@ -90,9 +98,12 @@ def main():
             page.goto(f"{address}#debugger-v2")
             page.get_by_text("NaN/∞").first.click(timeout=60_000)
             page.get_by_text("Log:0", exact=True).first.click()
-            page.get_by_text("loss_of", exact=True).first.wait_for()
-            page.locator("text=/cell_\\d+/ >> nth=-1").scroll_into_view_if_needed()
-            page.wait_for_timeout(2_000)
+            frame = page.locator("stack-trace-component .stack-frame-container, .stack-frame-array > *")
+            frame = frame.filter(has_text="loss_of").last
+            frame.get_by_text("Line ").click()
+            # The machine's name and the dump's folder are nobody's business.
+            page.wait_for_timeout(4_000)
+            page.evaluate(HIDE)
             page.screenshot(path=PICTURE)
     picture = Image.open(PICTURE).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
     picture.save(PICTURE, optimize=True)
