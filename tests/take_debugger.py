@@ -98,8 +98,8 @@ def main():
             page.goto(f"{address}#debugger-v2")
             page.get_by_text("NaN/∞").first.click(timeout=60_000)
             page.get_by_text("Log:0", exact=True).first.click()
-            frame = page.locator("stack-trace-component .stack-frame-container, .stack-frame-array > *")
-            frame = frame.filter(has_text="loss_of").last
+            frames = page.locator(".stack-frame-container, .stack-frame-array > *")
+            frame = frames.filter(has_text="loss_of").last
             frame.get_by_text("Line ").click()
             # The machine's name and the dump's folder are nobody's business.
             page.wait_for_timeout(4_000)
