@@ -279,6 +279,10 @@ SETTLED = {
     "rnn-lengths": "depends",
     "symbolic-loops": "false",
     "language-independent": "holds",
+    "torch-pdb": "partly",
+    "tf-special-tools": "depends",
+    "tf-run-first": "false",
+    "result-silent": "depends",
 }
 TIMED = {
     "graph-faster": {"holds", "depends", "undecided"},
@@ -328,6 +332,15 @@ SCRIPT = ("script", "script_256")
 EAGER = ("pt_cnn", "pt_loop", "tf_cnn", "tf_lstm")
 CAPTURED = ("pt_cnn_compiled", "pt_loop_compiled", "tf_cnn_graph", "tf_lstm_graph")
 GRAPHS = {"sizes": 12, "sizes, told": 1}
+FOUND = {
+    "complain": 4,
+    "complain, line named": 1,
+    "found": 9,
+    "found, line named": 5,
+    "found by Python's own": 6,
+}
+SEES = {"line by line": 1, "graph": 1}
+BLIND = {"line by line": 1, "graph": 0}
 RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
     "results-differ": (
         {
@@ -437,6 +450,30 @@ RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
     "language-independent": (
         {"tensorflow": 0.0, "pytorch": 0.0, "in_c": [1e-15], "in_cpp": [1e-15]},
         {"holds": {}, "depends": {"in_c": []}, "false": {"in_c": [0.1]}},
+    ),
+    "torch-pdb": (
+        {"sees": SEES, "counts": FOUND, "tensorflow_sees": BLIND, "tensorflow": FOUND},
+        {
+            "partly": {},
+            "holds": {"counts": {**FOUND, "found by Python's own": 9}},
+            "false": {"sees": {"line by line": 0, "graph": 0}},
+        },
+    ),
+    "tf-special-tools": (
+        {"sees": BLIND, "only": 0, "counts": FOUND},
+        {"depends": {}, "holds": {"only": 1}, "false": {"sees": SEES}},
+    ),
+    "tf-run-first": (
+        {"early": 3, "free": 1, "tensorflow": FOUND, "pytorch": FOUND},
+        {"false": {}, "partly": {"early": 0}, "holds": {"early": 0, "free": 0}},
+    ),
+    "result-silent": (
+        {"tensorflow": FOUND, "pytorch": {**FOUND, "found": 10}, "check": 2.0, "first": 2.0},
+        {
+            "holds": {},
+            "depends": {"tensorflow": {**FOUND, "complain": 5}},
+            "false": {"pytorch": FOUND},
+        },
     ),
     "graph-faster": (
         dict.fromkeys(("pt_cnn", "pt_loop", "tf_cnn", "tf_lstm"), 1.0)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from labkit import plot, svg
+from labkit import marks, plot, svg
 
 pytestmark = pytest.mark.engine
 
@@ -45,7 +45,7 @@ FIGURES = {
     "confusion": lambda: plot.confusion([[5, 2], [0, 4]], ["<b>", "&"]),
     "pictures": lambda: plot.pictures(np.zeros((3, 8, 8, 1)), ["<b>", "&", "c\nd"]),
     "shaded": lambda: plot.shaded("<b>&\n", {"<i>": [0, 1, -1, 0.5, 0]}),
-    "marks": lambda: plot.marks({"<i>": {"<b>": [True, False]}, "&": {}}, ["a", "&"]),
+    "marks": lambda: marks.table({"<i>": {"<b>": [True, False]}, "&": {}}, ["a", "&"]),
     "graph": lambda: plot.graph({"a": "<b>", "b": "&"}, [("a", "b")], what="two"),
 }
 
@@ -185,12 +185,12 @@ def test_an_edge_to_nowhere_is_named():
 
 
 def test_marks_say_which_row_has_which():
-    shown = plot.marks({"one": {"a": [True, False]}, "two": {"b": [False, False]}}, ["x", "y"])
+    shown = marks.table({"one": {"a": [True, False]}, "two": {"b": [False, False]}}, ["x", "y"])
     assert shown.alt == "Table of marks, 2 rows under x, y. a: x; b: none"
     assert shown.svg.count("<circle") == 4
-    other = plot.marks({"one": {"a": [True, True]}, "two": {"b": [False, False]}}, ["x", "y"])
+    other = marks.table({"one": {"a": [True, True]}, "two": {"b": [False, False]}}, ["x", "y"])
     assert shown.digest != other.digest
     with pytest.raises(ValueError, match="a: 1 marks for 2 columns"):
-        plot.marks({"one": {"a": [True]}}, ["x", "y"])
+        marks.table({"one": {"a": [True]}}, ["x", "y"])
     with pytest.raises(ValueError, match="two rows have the same name"):
-        plot.marks({"one": {"a": [True]}, "two": {"a": [True]}}, ["x"])
+        marks.table({"one": {"a": [True]}, "two": {"a": [True]}}, ["x"])

@@ -128,14 +128,16 @@ def test_the_twin_is_blind_to_what_both_share_and_to_nothing_else(framework):
 
 @pytest.mark.parametrize("framework", chapter.FRAMEWORKS)
 def test_the_rates_that_are_printed_are_those_of_the_table(framework):
-    printed = twins().printed("rates", framework)
     found, faults = (exact(framework)[field] for field in ("found", "faults"))
     for detector in DETECTORS:
-        early = [bool(found[n][detector]) for n, f in faults.items() if not f["late"]]
-        wolf = [bool(found[n][detector]) for n in HEALTHY]
-        pattern = rf"^{detector} +finds +(\d+) of (\d+).*false alarms +(\d+) of (\d+)"
-        line = re.search(pattern, printed, re.M)
-        assert [int(n) for n in line.groups()] == [sum(early), len(early), sum(wolf), len(wolf)]
+        for step, late in (("rates", 0), ("late", 1)):
+            hits = [bool(found[n][detector]) for n, f in faults.items() if f["late"] == late]
+            line = re.search(
+                rf"^{detector} +finds +(\d+) of (\d+)", twins().printed(step, framework), re.M
+            )
+            assert [int(n) for n in line.groups()] == [sum(hits), len(hits)]
+        line = re.search(rf"^{detector} +(\d+) false", twins().printed("variants", framework), re.M)
+        assert int(line[1]) == sum(bool(found[n][detector]) for n in HEALTHY)
 
 
 def test_a_source_is_in_the_references_or_an_issue_or_ours():
