@@ -71,6 +71,7 @@ def lab(chapter_name, *, slow=True):
         lab("same-experiment"),
         lab("recurrent"),
         lab("graphs"),
+        lab("debugging"),
         lab("silent-bugs"),
     ],
 )

@@ -71,6 +71,7 @@ SEEN = {
     "same-experiment": {"backend": "says of what class the model is"},
     "recurrent": {},
     "first-network": {},
+    "debugging": {},
     "silent-bugs": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
@@ -236,6 +237,7 @@ JUDGING = {
     "same-experiment": ("test_loss", "accuracy_of"),
     "recurrent": ("carry", "read_on", "hidden"),
     "graphs": (),
+    "debugging": (),
     # A fault of this chapter is that the accuracy is taken on what was learned from.
     "silent-bugs": (),
 }

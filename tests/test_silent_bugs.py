@@ -152,3 +152,32 @@ def test_a_source_is_in_the_references_or_an_issue_or_ours():
 def test_a_record_stays_small(framework):
     file = ROOT / "evidence" / "cpu" / f"silent-bugs.{framework}.json"
     assert file.stat().st_size < 250_000
+
+
+def test_the_page_of_symptoms_shows_what_was_measured():
+    page = (ROOT / "chapters" / "symptoms.md").read_text().partition("## From a mistake")[2]
+    shown = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("| ") and not line.startswith("| Mistake")
+    ]
+    found = exact("pytorch")["found"]
+    assert shown == [
+        [
+            name,
+            *("●" if found[name][d] else "" for d in DETECTORS[:3]),
+            *(next(iter(found[name][d]), "") for d in DETECTORS[3:]),
+        ]
+        for name in exact("pytorch")["faults"]
+    ]
+
+
+def test_the_two_frameworks_differ_in_the_one_dot_that_the_page_names():
+    ours, theirs = (exact(f)["found"] for f in chapter.FRAMEWORKS)
+    apart = [
+        (name, d)
+        for name in FAULTS
+        for d in DETECTORS
+        if bool(ours[name][d]) != bool(theirs[name][d])
+    ]
+    assert apart == [("decay far too large", "accuracy")]
