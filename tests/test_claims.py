@@ -282,9 +282,9 @@ SETTLED = {
     "torch-pdb": "partly",
     "tf-special-tools": "depends",
     "tf-run-first": "false",
+    "result-silent": "false",
 }
 TIMED = {
-    "result-silent": {"false"},  # shows a cost, which does not decide
     "graph-faster": {"holds", "depends", "undecided"},
     "xla-torchscript": {"depends", "partly", "undecided"},
 }
@@ -468,7 +468,7 @@ RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
         {"false": {}, "partly": {"early": 0}, "holds": {"early": 0, "free": 0}},
     ),
     "result-silent": (
-        {"tensorflow": FOUND, "pytorch": {**FOUND, "found": 11}, "check": 2.0, "first": 2.0},
+        {"tensorflow": FOUND, "pytorch": {**FOUND, "found": 11}},
         {
             "holds": {},
             "depends": {"tensorflow": {**FOUND, "complain": 6}},

@@ -164,7 +164,9 @@ ELSEWHERE = {
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
-EQUATION = re.compile(r"((?:log₂ |ln )?[\d(−-][\d\s.,×+−*/()²-]*|−?ln [\d.]+)\s*[=≈]\s*(\d[\d.,]*)")
+EQUATION = re.compile(
+    r"((?:log₂ |ln )?[\d(−-][\d\s.,×+−*/()²-]*|−?ln [\d.]+)\s*[=≈]\s*(\d(?:[\d.,]*\d)?)"
+)
 
 
 def prose(loaded):
