@@ -281,7 +281,7 @@ SETTLED = {
     "language-independent": "holds",
     "torch-pdb": "partly",
     "tf-special-tools": "depends",
-    "tf-run-first": "false",
+    "tf-run-first": "partly",
     "result-silent": "false",
 }
 TIMED = {
@@ -337,7 +337,7 @@ FOUND = {
     "complain, line named": 1,
     "found": 9,
     "found, line named": 5,
-    "found by Python's own": 6,
+    "print and stepper": 6,
 }
 SEES = {"line by line": 1, "graph": 1}
 BLIND = {"line by line": 1, "graph": 0}
@@ -455,7 +455,7 @@ RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
         {"sees": SEES, "counts": FOUND, "tensorflow_sees": BLIND, "tensorflow": FOUND},
         {
             "partly": {},
-            "holds": {"counts": {**FOUND, "found by Python's own": 9}},
+            "holds": {"counts": {**FOUND, "print and stepper": 9}},
             "false": {"sees": {"line by line": 0, "graph": 0}},
         },
     ),
@@ -465,10 +465,10 @@ RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
     ),
     "tf-run-first": (
         {"early": 3, "free": 1, "tensorflow": FOUND, "pytorch": FOUND},
-        {"false": {}, "partly": {"early": 0}, "holds": {"early": 0, "free": 0}},
+        {"partly": {}, "false": {"early": 4}, "holds": {"early": 0, "free": 0}},
     ),
     "result-silent": (
-        {"tensorflow": FOUND, "pytorch": {**FOUND, "found": 11}},
+        {"tensorflow": FOUND, "pytorch": {**FOUND, "found, line named": 7}},
         {
             "holds": {},
             "depends": {"tensorflow": {**FOUND, "complain": 6}},
