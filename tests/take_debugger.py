@@ -26,7 +26,7 @@ from labkit.press import chapter
 
 PICTURE = ROOT / "chapters" / "debugging-debugger-v2.png"
 BUG = "log_of_zero"
-STEPS = ("data", "net", "harness", "loop", "bugs-of-numbers", "eyes", "records")
+STEPS = ("loader", "data", "net", "harness", "loop", "bugs-of-numbers", "eyes", "records")
 """The chapter's cells that are run for it; the last makes the dump."""
 HIDE = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);

@@ -154,8 +154,7 @@ ELSEWHERE = {
     "debugging": {},
     "silent-bugs": {
         "1,059": "artefacts that the cited taxonomy sorts",
-        "2022": "the year of the first story; its source is cited",
-        "384": "cards of the first story",
+        "384": "cards of the first story; its source is cited",
         "15": "days of the first story",
         "18": "silent errors that TrainCheck found, of 20; the paper is cited",
         "0.55": "the recall of the best localiser in the study cited",
