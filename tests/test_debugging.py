@@ -46,6 +46,9 @@ FOUND = {
     },
 }
 
+# These cost time or memory; their losses are those of the mended function.
+COSTLY = {"pytorch": {"graph_break", "leak"}, "tensorflow": {"leak"}}
+
 
 def exact(framework):
     return twins().records[framework]["exact"]
@@ -68,14 +71,16 @@ def test_every_bug_shows_and_every_mend_learns(framework):
     printed = twins().printed("sick-and-mended", framework)
     rows = dict(re.findall(r"^(\w+) +(.+)$", printed, re.M))
     assert FOUND[framework].keys() <= rows.keys()
+    same = set()
     for name in FOUND[framework]:
         words = rows[name].split()
         mended = [float(word) for word in words[-3:]]
         assert all(map(math.isfinite, mended)), name
         if (name, framework) != ("leak", "tensorflow"):  # it traces, and trains nothing
             assert mended[-1] < mended[0], f"{name}: the mended function does not learn"
-        found = exact(framework)["bugs"][name]["found"]
-        assert words[:-3] != words[-3:] or "alarm" in found.values() or "named" in found.values()
+        if words[:-3] == words[-3:]:
+            same.add(name)
+    assert same == COSTLY[framework], "which bugs show in no loss"
 
 
 @pytest.mark.parametrize("framework", chapter.FRAMEWORKS)
