@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit import data
+from labkit import data, record
 from labkit.files import write_whole
 
 HERE = Path(__file__).parent
@@ -158,11 +158,44 @@ def detectors() -> str:
     return dots(rows, PARTS, f"Which detector reads which part of a program. {told}")
 
 
+def panel(x: float, words: str, values: NDArray[np.float64], low: float, high: float) -> str:
+    """Return a small chart of some values between two heights, with words below."""
+    across = x + 130 * np.arange(len(values)) / (len(values) - 1)
+    up = 96 - 84 * (np.clip(values, low, high) - low) / (high - low)
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))
+    return (
+        f'<path d="M{x:g} 8v88h130" fill="none" stroke="currentColor" stroke-opacity="0.5"/>'
+        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.3"/>'
+        f'<text x="{x + 65:g}" y="116" text-anchor="middle">{words}</text>'
+    )
+
+
+def four_ways() -> str:
+    """Return one run of the chapter `visualization`, recipe A with seed 1, drawn four ways."""
+    exact = record.read(HERE.parent / "evidence" / "cpu" / "visualization.pytorch.json")["exact"]
+    losses, right = np.array(exact["drawn"]), np.array(exact["right"]["A"][1]) / 3.57
+    weights = 0.99 ** np.arange(len(losses))
+    smooth = np.array(
+        [weights[: n + 1] @ losses[n::-1] / weights[: n + 1].sum() for n in range(len(losses))]
+    )
+    return svg(
+        640,
+        126,
+        "Four small charts of one run. Raw, its loss jumps; smoothed, it glides; from 0 to 100% its "
+        "accuracy rises to the top and stays; from 90% on it staggers",
+        panel(6, "the loss", losses, 0, 3),
+        panel(170, "smoothed by 0.99", smooth, 0, 3),
+        panel(334, "accuracy from 0%", right, 0, 100),
+        panel(498, "accuracy from 90%", right, 90, 100),
+    )
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
     "debugging-suspects.svg": suspects,
     "silent-bugs-detectors.svg": detectors,
+    "visualization-four.svg": four_ways,
 }
 
 

@@ -73,6 +73,8 @@ def lab(chapter_name, *, slow=True):
         lab("graphs"),
         lab("debugging"),
         lab("silent-bugs"),
+        lab("visualization"),
+        lab("inside"),
     ],
 )
 def test_a_notebook_finds_on_the_device_what_the_book_says(device, chapter_name, tmp_path):

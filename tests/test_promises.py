@@ -73,6 +73,8 @@ SEEN = {
     "first-network": {},
     "debugging": {},
     "silent-bugs": {},
+    "visualization": {},
+    "inside": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
         "decoded": "both lists are rungs of the proof",
@@ -240,6 +242,8 @@ JUDGING = {
     "debugging": (),
     # A fault of this chapter is that the accuracy is taken on what was learned from.
     "silent-bugs": (),
+    "visualization": (),
+    "inside": (),
 }
 
 

@@ -160,6 +160,8 @@ ELSEWHERE = {
         "0.55": "the recall of the best localiser in the study cited",
         "0.37": "its precision",
     },
+    "visualization": {},
+    "inside": {},
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}

@@ -6,7 +6,19 @@ Importing it imports no deep learning framework, and works where none is install
 
 from importlib.metadata import version
 
-from labkit import data, exercise, ladder, launch, marks, measure, plot, record, rungs, twins
+from labkit import (
+    data,
+    exercise,
+    ladder,
+    launch,
+    marks,
+    measure,
+    panels,
+    plot,
+    record,
+    rungs,
+    twins,
+)
 from labkit.session import MissingFrameworkError, Session, start
 
 __version__ = version("labkit")
@@ -19,6 +31,7 @@ __all__ = [
     "launch",
     "marks",
     "measure",
+    "panels",
     "plot",
     "record",
     "rungs",
