@@ -74,6 +74,7 @@ def lab(chapter_name, *, slow=True):
         lab("debugging"),
         lab("silent-bugs"),
         lab("visualization"),
+        lab("watching"),
         lab("inside"),
     ],
 )

@@ -74,6 +74,7 @@ SEEN = {
     "debugging": {},
     "silent-bugs": {},
     "visualization": {},
+    "watching": {},
     "inside": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
@@ -243,6 +244,7 @@ JUDGING = {
     # A fault of this chapter is that the accuracy is taken on what was learned from.
     "silent-bugs": (),
     "visualization": (),
+    "watching": (),
     "inside": (),
 }
 

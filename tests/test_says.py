@@ -161,6 +161,7 @@ ELSEWHERE = {
         "0.37": "its precision",
     },
     "visualization": {},
+    "watching": {},
     "inside": {},
 }
 # What an equation in the prose may be made of.
