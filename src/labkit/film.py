@@ -154,7 +154,9 @@ def unpack(content: Any) -> Film:
             tuple(map(int, content["steps"])),
             tuple(map(str, content["classes"])),
             tuple(map(int, content["labels"])),
-            *(_unpacked(content[part]) for part in ("images", "kernels", "maps")),
+            _unpacked(content["images"]),
+            _unpacked(content["kernels"]),
+            _unpacked(content["maps"]),
             np.array(content["chances"], float),
         )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
@@ -167,9 +169,10 @@ def unpack(content: Any) -> Film:
         and film.maps.kept.shape[2:3] == film.kernels.kept.shape[1:2]
         and film.chances.shape == (frames, pictures, len(film.classes))
         and all(0 <= label < len(film.classes) for label in film.labels)
+        and film.maps.kept.dtype == film.images.kept.dtype == np.uint8
     )
     if not fits:
-        raise RecordError("no film can be read: its parts are of different lengths")
+        raise RecordError("no film can be read: its parts do not fit each other")
     return film
 
 
