@@ -22,6 +22,8 @@ FOLDER = "film"
 """Where the data lies in the built book."""
 DECIMALS = 4
 """Of the probabilities in a page."""
+SHADES = 64
+"""Of a picture in a page: an eye tells no more, and it is a third smaller for it."""
 Films = Mapping[str, Film]
 """Framework to its film; both have the same form."""
 
@@ -113,13 +115,20 @@ def strip(found: Film) -> bytes:
 
 
 def row(maps: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a few maps side by side, with a gap of one pixel, as bytes of ink."""
-    gaps = np.zeros((len(maps), maps.shape[1], 1), np.uint8)
-    return np.hstack(list(np.concatenate([maps, gaps], axis=2)))[:, :-1]
+    """Return the shades of a few maps, side by side with a gap of one pixel.
+
+    They grow with the square root of the values, as the kernels' do, so that small ones are seen.
+    """
+    shades = np.rint((SHADES - 1) * np.sqrt(maps / 255)).astype(np.uint8)
+    gaps = np.full((len(maps), maps.shape[1], 1), SHADES, np.uint8)
+    return np.hstack(list(np.concatenate([shades, gaps], axis=2)))[:, :-1]
 
 
-def png(ink: NDArray[np.uint8]) -> bytes:
-    """Return bytes of ink as a picture on white."""
+def png(shades: NDArray[np.uint8]) -> bytes:
+    """Return shades as a picture: 0 is white, the darkest is black, and a gap nothing at all."""
+    picture = Image.frombytes("P", shades.shape[::-1], shades.tobytes())
+    greys = np.rint(255 * (1 - np.arange(SHADES) / (SHADES - 1))).astype(int)
+    picture.putpalette([*np.repeat(greys, 3).tolist(), 255, 255, 255])
     kept = io.BytesIO()
-    Image.fromarray(255 - ink).save(kept, "png", optimize=True)
+    picture.save(kept, "png", optimize=True, transparency=SHADES)
     return kept.getvalue()

@@ -46,7 +46,8 @@ def figure(both: film.Films, number: int, code: str, data: str) -> str:
         Where script and style lie, and what they fetch: an address to which .json is added.
     """
     one = both["pytorch"]
-    thumbs = film.png(np.hstack(list(one.images.kept)))
+    grey = one.images.kept / np.iinfo(one.images.kept.dtype).max
+    thumbs = np.rint((film.SHADES - 1) * np.hstack(list(grey))).astype(np.uint8)
     right = one.labels[0]
     rows = [
         {
@@ -74,10 +75,12 @@ def figure(both: film.Films, number: int, code: str, data: str) -> str:
         data=data,
         steps=one.steps,
         digits=[one.classes[label] for label in one.labels],
-        thumbs=_address(thumbs),
+        thumbs=_address(film.png(thumbs)),
         twins=twins,
         rows=rows,
         box=f"0 0 {wide} {TILE}",
+        tile=TILE,
+        frames=range(0, wide, TILE + GAP),
         decimals=film.DECIMALS,
     )
 
@@ -95,7 +98,7 @@ def _cells(kernels: NDArray[np.float64], scale: float) -> Iterator[dict[str, Any
             "y": f"{down * side:.4g}",
             "side": f"{side:.4g}",
             "sign": "plus" if value > 0 else "minus",
-            "depth": f"{abs(value) / scale:.2f}",
+            "depth": f"{np.sqrt(abs(value) / scale):.2f}",
         }
 
 

@@ -73,6 +73,7 @@
       this.stop();
       this.slider.value = 0;
       this.slider.disabled = this.play.disabled = true;
+      this.find(".film-locked").hidden = false;
       this.all(".film-guess input").forEach((i) => { i.checked = false; });
       this.find(".film-guess").hidden = false;
       this.again.hidden = true;
@@ -92,20 +93,21 @@
       }
       this.find(".film-guess").hidden = true;
       this.slider.disabled = this.play.disabled = false;
+      this.find(".film-locked").hidden = true;
       if (asked) this.slider.focus();
     }
     judge(guess) {
       const { steps, settles, labels, classes } = this.facts, found = settles[this.digit];
-      const name = classes[labels[this.digit]], at = (index) => `after step ${steps[index]}`;
-      const right = found === null ? `by step ${steps.at(-1)} this ${name} is not read rightly for good` : `this ${name} is read rightly ${at(found)} and from then on`;
-      const begun = right[0].toUpperCase() + right.slice(1);
-      if (guess === null) return `${begun}.`;
+      const from = (index) => `from step ${steps[index]} on`;
+      const name = classes[labels[this.digit]], never = `after step ${steps.at(-1)} this ${name} is still read wrongly`;
+      const right = found === null ? never : from(found);
+      if (guess === null) return found === null ? `Not by the end: ${never}.` : `It is ${right}.`;
       const said = guess === "" ? null : Number(guess);
-      if (said === found) return `Your guess is right: ${right}.`;
-      const yours = said === null ? "not by the end" : at(said);
-      const off = said === null || found === null ? "" : steps[found] - steps[said];
-      const far = off && `, ${Math.abs(off)} ${Math.abs(off) === 1 ? "step" : "steps"} ${off > 0 ? "later" : "earlier"}`;
-      return `Your guess: ${yours}. ${begun}${far}.`;
+      if (said === found) return `Right: ${right}.`;
+      if (said === null) return `Your guess: not by the end. It is, ${right}.`;
+      if (found === null) return `Your guess: ${from(said)}. But ${never}.`;
+      const off = steps[found] - steps[said], far = `${Math.abs(off)} ${Math.abs(off) === 1 ? "step" : "steps"}`;
+      return `Your guess: ${from(said)}. It is ${right}, ${far} ${off > 0 ? "later" : "earlier"}.`;
     }
 
     // --- the stage -----------------------------------------------------------------------------
@@ -130,7 +132,7 @@
       const place = this.find(`[data-twin="${name}"]`), now = kernels[step], size = now.length / count;
       place.querySelectorAll("rect").forEach((cell, i) => {
         cell.setAttribute("class", now[i] > 0 ? "film-plus" : "film-minus");
-        cell.setAttribute("fill-opacity", (Math.abs(now[i]) / scale).toFixed(2));
+        cell.setAttribute("fill-opacity", Math.sqrt(Math.abs(now[i]) / scale).toFixed(2));
       });
       const moved = Array(count).fill(0);
       now.forEach((value, i) => { moved[Math.floor(i / size)] += (value - kernels[0][i]) ** 2; });
@@ -138,6 +140,7 @@
       place.querySelector("svg").setAttribute("aria-label",
         `${TITLES[name]}, ${count} kernels at ${when}` + (moved[most - 1] ? `; number ${most} has moved farthest from its start` : ", as they start"));
       const canvas = place.querySelector("canvas"), pen = canvas.getContext("2d");
+      pen.clearRect(0, 0, canvas.width, canvas.height);
       pen.drawImage(strip, 0, -rows * (step * facts.labels.length + digit));
       canvas.setAttribute("aria-label",
         `${TITLES[name]}, ${count} feature maps of this ${facts.classes[facts.labels[digit]]} at ${when}; number ${strongest[step][digit] + 1} has the most ink`);
