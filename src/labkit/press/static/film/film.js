@@ -72,12 +72,18 @@
     lock() {
       this.stop();
       this.slider.value = 0;
-      this.slider.disabled = this.play.disabled = true;
-      this.find(".film-locked").hidden = false;
+      this.locked(true);
       this.all(".film-guess input").forEach((i) => { i.checked = false; });
       this.find(".film-guess").hidden = false;
       this.again.hidden = true;
       this.outcome.textContent = "";
+    }
+    locked(now) {
+      this.slider.disabled = this.play.disabled = now;
+      const why = this.find(".film-locked");
+      why.hidden = !now;
+      if (now) this.slider.setAttribute("aria-describedby", why.id);
+      else this.slider.removeAttribute("aria-describedby");
     }
     guess() {
       const chosen = this.find(".film-guess input:checked");
@@ -92,8 +98,7 @@
         this.again.hidden = false;
       }
       this.find(".film-guess").hidden = true;
-      this.slider.disabled = this.play.disabled = false;
-      this.find(".film-locked").hidden = true;
+      this.locked(false);
       if (asked) this.slider.focus();
     }
     judge(guess) {
@@ -130,14 +135,14 @@
     draw(name, { kernels, scale, strip, strongest }) {
       const { step, digit, facts } = this, [count, rows] = facts.shape;
       const place = this.find(`[data-twin="${name}"]`), now = kernels[step], size = now.length / count;
-      place.querySelectorAll("rect").forEach((cell, i) => {
+      place.querySelectorAll(".film-kernels rect").forEach((cell, i) => {
         cell.setAttribute("class", now[i] > 0 ? "film-plus" : "film-minus");
         cell.setAttribute("fill-opacity", Math.sqrt(Math.abs(now[i]) / scale).toFixed(2));
       });
       const moved = Array(count).fill(0);
       now.forEach((value, i) => { moved[Math.floor(i / size)] += (value - kernels[0][i]) ** 2; });
       const most = moved.indexOf(Math.max(...moved)) + 1, when = `step ${facts.steps[step]}`;
-      place.querySelector("svg").setAttribute("aria-label",
+      place.querySelector(".film-kernels").setAttribute("aria-label",
         `${TITLES[name]}, ${count} kernels at ${when}` + (moved[most - 1] ? `; number ${most} has moved farthest from its start` : ", as they start"));
       const canvas = place.querySelector("canvas"), pen = canvas.getContext("2d");
       pen.clearRect(0, 0, canvas.width, canvas.height);
