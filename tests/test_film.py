@@ -14,7 +14,7 @@ from conftest import ROOT
 from PIL import Image
 from serving import served
 from sphinx.errors import ExtensionError
-from test_book import BROWSER, FLAGS, browser_tests
+from test_book import BROWSER, FLAGS, browser_tests, settle
 
 from labkit import film as films
 from labkit import record
@@ -510,7 +510,7 @@ class TestInABrowser:
                 assert np.abs(shown(page) - wanted).max() <= 0.5001 * 10**-film.DECIMALS
         best = one.classes[wanted[0].argmax()]
         assert f"PyTorch reads {best}" in said(page, one.steps[-1])
-        page.wait_for_timeout(300)  # they move
+        settle(page)
         bars = page.locator(".film-chances tbody td span").evaluate_all(
             "all => all.map(e => e.getBoundingClientRect().width / e.parentNode.clientWidth)"
         )
@@ -600,7 +600,7 @@ class TestInABrowser:
         pick(page, 1)
         for ready in (lambda: None, lambda: guess(page, "12")):
             ready()
-            page.wait_for_timeout(400)
+            settle(page)
             found = Axe().run(page, options={"preload": False}).response["violations"]
             assert {v["id"]: v["nodes"][0]["html"] for v in found} == {}
 
