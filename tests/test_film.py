@@ -399,6 +399,7 @@ def shown(page):
 
 def said(page, step):
     page.get_by_text(re.compile(rf"^After step {step}: ")).wait_for()
+    page.locator(".film-says[aria-busy=false]").wait_for()  # and a screen reader says it
     return page.locator(".film-says").inner_text()
 
 

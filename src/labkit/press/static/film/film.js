@@ -172,9 +172,10 @@
       });
       const cut = words.map((w) => w.slice(w.indexOf(" reads")));
       const all = cut[0] === cut[1] ? `${words[0]} So does TensorFlow.` : words.join(" ");
-      clearTimeout(this.saying); // while the slider is drawn, nothing is said of what is passed
-      this.saying = setTimeout(() => { this.says.textContent = `After step ${steps[step]}: ${all}`; }, this.says.dataset.begun ? SPEAK : 0);
-      this.says.dataset.begun = "yes";
+      this.says.ariaBusy = "true"; // while the slider is drawn, nothing is said of what is passed
+      this.says.textContent = `After step ${steps[step]}: ${all}`;
+      clearTimeout(this.saying);
+      this.saying = setTimeout(() => { this.says.ariaBusy = "false"; }, SPEAK);
     }
 
     // --- moving by itself, when asked ----------------------------------------------------------
