@@ -26,6 +26,7 @@ DIRECTIVES = (
     "claim",
     "twin-differences",
     "third-twin",
+    "film",
 )
 CURVES = 4
 """How many curves one figure of differences shows: two colours, two kinds of line."""
@@ -136,6 +137,9 @@ def _directive(
     if name == "third-twin":
         page = course.site.page(f"chapters/{argument}")
         return f"> [In the book, the page itself trains this network]({page})"
+    if name == "film":
+        page = course.site.page(f"chapters/{argument}")
+        return f"> [In the book, a slider moves both twins through these steps]({page})"
     if name == "math":
         return "\n".join(["$$", argument, *body, "$$"]).replace("\n\n", "\n")
     first = line + 1 + skipped

@@ -5,7 +5,18 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from labkit.press import pages
-from labkit.press.pages import asks, cards, glosses, outputs, share, shell, slim, tabs, third
+from labkit.press.pages import (
+    asks,
+    cards,
+    film,
+    glosses,
+    outputs,
+    share,
+    shell,
+    slim,
+    tabs,
+    third,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -21,6 +32,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("twin-differences", cards.TwinDifferences)
     app.add_directive("twin-ladder", cards.TwinLadder)
     app.add_directive("third-twin", third.ThirdTwin)
+    app.add_directive("film", film.FilmFigure)
     app.add_directive("claim", cards.ClaimCard)
     app.add_directive("scoreboard", cards.Scoreboard)
     # MathML is in all browsers since 2023: no script, and no request for one.
@@ -42,6 +54,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", shell.lighten, priority=900)
     app.connect("build-finished", shell.copy_notebooks)
     app.connect("build-finished", third.write_data)
+    app.connect("build-finished", film.write_data)
     app.connect("build-finished", share.finish)
     app.connect("build-finished", slim.slim, priority=900)  # when all pages are written
     return {"parallel_read_safe": True, "parallel_write_safe": True}

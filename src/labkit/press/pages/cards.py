@@ -175,7 +175,7 @@ class Scoreboard(Card):
         return [raw(board)]
 
 
-class _Figure(Card):
+class FromRecords(Card):
     """A figure drawn from both twins' records of a chapter."""
 
     def make(self) -> list[nodes.Node]:
@@ -202,7 +202,7 @@ class _Figure(Card):
         return found
 
 
-class TwinCurves(_Figure):
+class TwinCurves(FromRecords):
     """The loss curves of a chapter's two twins in one figure, drawn from their records."""
 
     def draw(self, exact: dict[str, dict[str, Any]]) -> str:
@@ -210,7 +210,7 @@ class TwinCurves(_Figure):
         return twin_curves(_curves(exact, "losses"))
 
 
-class TwinDifferences(_Figure):
+class TwinDifferences(FromRecords):
     """How far a chapter's twins are apart over their steps, in the curves that its body names."""
 
     has_content = True
