@@ -43,13 +43,17 @@ def test_a_program_is_started_asked_and_stopped(tmp_path, monkeypatch):
 
 
 QUERY = """
-import http.server
+import gzip, http.server
 class Echo(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
+        said = self.path.encode()
+        if self.path == "/packed":
+            self.send_header("Content-Encoding", "gzip")
+            said = gzip.compress(said)
         self.end_headers()
-        self.wfile.write(self.path.encode())
+        self.wfile.write(said)
 http.server.HTTPServer(("127.0.0.1", port), Echo).serve_forever()
 """
 
@@ -59,6 +63,7 @@ def test_a_query_is_written_behind_the_path(monkeypatch):
     with serve.program(script(QUERY)) as server:
         assert server.get("/a", tag="x/y z", n=1) == "/a?tag=x%2Fy+z&n=1"
         assert server.get("/a", what=["b"]) == "/a?what=%5B%22b%22%5D"
+        assert server.get("/packed") == "/packed"
 
 
 def test_what_is_not_installed_is_told_with_its_mend():
@@ -135,7 +140,7 @@ def test_a_half_dead_server_is_told():
     with pytest.raises(serve.ServeError, match="did not serve /silence within 1 s"):
         serve.program(script(HALF_DEAD), ready="/silence", seconds=1).__enter__()
     with serve.program(script(HALF_DEAD), ready="/ready") as server:
-        with pytest.raises(serve.ServeError, match="has not answered /silence for 0.5 s"):
+        with pytest.raises(serve.ServeError, match=r"has not answered /silence for 0\.5 s"):
             server.get("/silence", seconds=0.5)
         with pytest.raises(serve.ServeError, match="answers /json with broken JSON"):
             server.get("/json")
@@ -148,12 +153,15 @@ def test_a_half_dead_server_is_told():
             server.get("/ready")
 
 
-PARENT = """
+PARENT = (
+    """
 import signal, subprocess
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[2], "w").write(str(child.pid))
-""" + QUERY
+"""
+    + QUERY
+)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
@@ -166,11 +174,14 @@ def test_what_a_program_has_started_is_stopped_with_it(tmp_path, monkeypatch):
     assert gone(file.read_text())
 
 
-POLITE = """
+POLITE = (
+    """
 import atexit, signal
 atexit.register(lambda: open(sys.argv[2], "w").write("cleared away"))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-""" + QUERY
+"""
+    + QUERY
+)
 
 
 def test_a_program_may_clear_away_what_is_its_own(tmp_path):

@@ -3,6 +3,7 @@
 They listen on this machine alone, where told so, and end with the notebook, however that ends.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -83,9 +84,13 @@ class Server:
             with _browser.open(asked, timeout=seconds) as answer:
                 kind, said = answer.headers.get_content_type(), answer.read()
                 letters = answer.headers.get_content_charset("utf-8")
+                if answer.headers["Content-Encoding"] == "gzip":  # nobody has asked for it
+                    said = gzip.decompress(said)
             if kind.endswith("json"):
                 return json.loads(said)
-            return said.decode(letters, "replace") if kind.startswith("text/") else said
+            with suppress(UnicodeDecodeError):  # what is labelled text may be numbers
+                return said.decode(letters) if kind.startswith("text/") else said
+            return said
         except HTTPError as error:
             with error:
                 said = error.read().decode(errors="replace").strip()
