@@ -6,7 +6,6 @@ to agree with. Needs `pip install tensorboard`.
 """
 
 import io
-import os
 import re
 import subprocess
 import sys
@@ -29,20 +28,16 @@ CHAPTER = "tb"
 STEPS = ("data", "network", "folder", "train", "fit", "things", "outputs", "fill", "embedding")
 """The chapter's cells that are run for them."""
 WIDTH, HEIGHT = 1100, 640
-HIDE = r"""names => {
+HIDE = """() => {
   const clean = root => {
-    const walk = document.createTreeWalker(root, NodeFilter.SHOW_ALL);
-    for (let node; (node = walk.nextNode());) {
+    for (const node of root.querySelectorAll("*")) {
+      if (node.id === "data-location") node.style.visibility = "hidden";
       if (node.shadowRoot) clean(node.shadowRoot);
-      // TensorBoard lets a path break by marks without width.
-      if (node.nodeType === Node.TEXT_NODE &&
-          names.some(name => node.data.replace(/[\u200b-\u200d]/g, "").includes(name)))
-        node.data = "";
     }
   };
-  clean(document.body);
+  clean(document);
 }"""
-"""Takes the machine's name and folders off the page."""
+"""Takes the logs' folder off the page."""
 
 
 def scalars(page):
@@ -70,7 +65,8 @@ SHOTS = {
     "scalars": ("", "timeseries", scalars),
     "histograms": ("", "histograms&tagFilter=head.*(weight|kernel)", histograms),
     "graph-pytorch": ("pytorch", "graphs", graph),
-    "graph-tensorflow": ("tensorflow/train", "graphs", graph),
+    "graph-tensorflow": ("tensorflow", "graphs", graph),
+    "graph-callback": ("tensorflow/train", "graphs", graph),
 }
 """Name to the runs that are served, the page's address, and what is done there."""
 
@@ -91,7 +87,7 @@ def train(framework, folder):
         raise RuntimeError(f"this is not the run of the record of {framework}: run the lab first")
 
 
-def take(page, board, shot, names):
+def take(page, board, shot):
     """Open a tab, and return its picture."""
     _, place, prepare = SHOTS[shot]
     page.goto("about:blank")
@@ -99,7 +95,7 @@ def take(page, board, shot, names):
     page.wait_for_timeout(4_000)
     prepare(page)
     page.wait_for_timeout(3_000)
-    page.evaluate(HIDE, names)
+    page.evaluate(HIDE)
     return Image.open(io.BytesIO(page.screenshot()))
 
 
@@ -118,7 +114,7 @@ def main():
                 with serve.program(
                     [*command, "--port", "{port}"], ready="/data/runs", seconds=120
                 ) as board:
-                    picture = take(page, board, shot, [name, os.uname().nodename])
+                    picture = take(page, board, shot)
                 file = ROOT / "chapters" / f"{CHAPTER}-{shot}.png"
                 pictures.save(picture, file, ROOT / "evidence", CHAPTER, "losses")
                 print(f"{file.name} is written, {file.stat().st_size // 1024} KiB")
