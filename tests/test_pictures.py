@@ -22,7 +22,7 @@ def test_a_picture_of_another_run_is_found(tmp_path):
     for twin in ("pytorch", "tensorflow"):
         file = record.find(tmp_path, "tiny", twin)
         file.parent.mkdir(exist_ok=True)
-        kept = dict.fromkeys(record.PARTS, {}) | {"schema": record.SCHEMA}
+        kept = {part: {} for part in record.PARTS} | {"schema": record.SCHEMA}
         kept |= {"chapter": "tiny", "framework": twin, "exact": {"losses": [2.5, 1.5]}}
         file.write_text(record.dumps(kept), encoding="utf-8")
     picture, taken = Image.new("RGB", (8, 8)), tmp_path / "taken.png"

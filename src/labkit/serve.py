@@ -181,7 +181,7 @@ def program(
         with labkit.serve.program(command, ready="/data/runs") as board:
             print(board.get("/data/runs"))
     """
-    asked, *rest = map(os.fspath, command)
+    asked, *rest = [os.fspath(part) for part in command]
     found = shutil.which(asked, path=os.pathsep.join([_own_programs(), os.environ.get("PATH", "")]))
     name = Path(asked).name
     if found is None:
