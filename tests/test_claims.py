@@ -283,6 +283,9 @@ SETTLED = {
     "tf-special-tools": "depends",
     "tf-run-first": "partly",
     "result-silent": "false",
+    "tensorboard-tf-only": "false",
+    "tensorboard-features": "depends",
+    "graph-view": "partly",
 }
 TIMED = {
     "graph-faster": {"holds", "depends", "undecided"},
@@ -473,6 +476,35 @@ RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
             "holds": {},
             "depends": {"tensorflow": {**FOUND, "complain": 6}},
             "false": {"pytorch": FOUND},
+        },
+    ),
+    "tensorboard-tf-only": (
+        {
+            "pytorch": {"scalars": 1, "audio": 1, "profile": 0},
+            "tensorflow": {"scalars": 1, "audio": 1, "profile": 1},
+            "pytorch_count": 2,
+            "tensorflow_count": 3,
+            "tabs": 3,
+        },
+        {"false": {}, "holds": {"pytorch": {"scalars": 1, "audio": 0, "profile": 0}}},
+    ),
+    "tensorboard-features": (
+        {
+            "pytorch": {"metrics": 1, "profiles": 0},
+            "tensorflow": {"metrics": 1, "profiles": 1},
+        },
+        {
+            "depends": {},
+            "holds": {"pytorch": {"metrics": 1, "profiles": 1}},
+            "partly": {"tensorflow": {"metrics": 1, "profiles": 0}},
+        },
+    ),
+    "graph-view": (
+        {"shapes_pytorch": 6, "shapes_tensorflow": 6, "wanted": 6, "cells": 3, "gates": 6},
+        {
+            "partly": {},
+            "holds": {"cells": 1, "gates": 3},
+            "false": {"shapes_pytorch": 0, "shapes_tensorflow": 0},
         },
     ),
     "graph-faster": (
