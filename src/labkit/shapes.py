@@ -45,9 +45,7 @@ def images(train: int = 960, test: int = 240, seed: int = 0) -> Shapes:
     pictures = np.stack([picture for picture, _ in drawn])[..., None]
     masks = np.stack([mask for _, mask in drawn])
     x, y, z = pictures[:train], labels[:train], masks[:train]
-    return Shapes(
-        "shapes", CLASSES, x, y, pictures[train:], labels[train:], z, masks[train:]
-    )
+    return Shapes("shapes", CLASSES, x, y, pictures[train:], labels[train:], z, masks[train:])
 
 
 def masks(pictures: Images) -> NDArray[np.bool_]:
@@ -125,9 +123,7 @@ def _inside(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArra
 
 
 def _ground(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a rough ground from 0 to 1: random grids, coarse and fine, between whose points we go
-    in straight lines.
-    """
+    """Return a rough ground from 0 to 1: random grids, coarse and fine, joined by straight lines."""
     coarse, fine = (_between(rng.random((n + 1, n + 1)), SIDE // n) for n in (4, 16))
     return 0.6 * coarse + 0.4 * fine
 
