@@ -123,7 +123,7 @@ def _inside(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArra
 
 
 def _ground(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a rough ground from 0 to 1: random grids, coarse and fine, joined by straight lines."""
+    """Return a rough ground from 0 to 1: two random grids, coarse and fine, filled in."""
     coarse, fine = (_between(rng.random((n + 1, n + 1)), SIDE // n) for n in (4, 16))
     return 0.6 * coarse + 0.4 * fine
 
