@@ -69,8 +69,10 @@ def over(
             parts.append(svg.text(4, y + _SIDE / 2 + 5, name))
         for k, picture in enumerate(grid):
             place = (left + wide * k + (wide - _SIDE) / 2, y, _SIDE, _SIDE)
-            parts.append(svg.picture(picture, *place))
-            if name is not None:
+            if name is None:
+                parts.append(svg.picture(picture, *place))
+            else:
+                parts.append(svg.picture(_faded(picture), *place))
                 parts.append(_veil(veils[name][k], *place))
     alt = f"{len(grid)} pictures" + (f" ({', '.join(titles)})" if titles else "")
     for name, values in veils.items():
@@ -147,11 +149,16 @@ def _point(x: float, y: float, k: int) -> str:
     return svg.element("path", d=path, **look)
 
 
+def _faded(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a picture in pale ink, so that a map over it is seen."""
+    return 0.4 * picture if picture.shape[-1] == 1 else 1 - 0.4 * (1 - picture)
+
+
 def _veil(values: NDArray[np.float64], x: float, y: float, width: float, height: float) -> str:
     """Return a map as a picture that is clear where the map is zero."""
     from PIL import Image
 
-    depth = 0.85 * values / max(values.max(), 1e-12)
+    depth = 0.9 * values / max(values.max(), 1e-12)
     pixels = np.empty((*values.shape, 4), np.uint8)
     pixels[..., :3] = _VEIL
     pixels[..., 3] = np.round(255 * depth)
