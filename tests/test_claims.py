@@ -535,11 +535,14 @@ def judged_by(evidence, claim, values):
     """Return the verdict that a record with these values gives, by the names that a rule reads."""
     parts = {}
     for name, field in claim.rule.reads.items():
-        chapter, framework, part, entry = field.split(".")
+        chapter, framework, part, *path, entry = field.split(".")
         value = values[name]
         if part == "measured":
             value = Measurement(value, 0.1, 5, "s")
-        parts.setdefault((chapter, framework), {}).setdefault(part, {})[entry] = value
+        place = parts.setdefault((chapter, framework), {}).setdefault(part, {})
+        for folder in path:
+            place = place.setdefault(folder, {})
+        place[entry] = value
     for (chapter, framework), content in parts.items():
         record.write(chapter, framework, **content)
     return claims.judge(claim, Records(evidence)).name

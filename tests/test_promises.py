@@ -74,7 +74,10 @@ SEEN = {
     "debugging": {},
     "silent-bugs": {},
     "visualization": {},
-    "watching": {},
+    "watching": {
+        "rounding": "its other line says that the losses are not what was logged",
+        "ask": "its other line says that TensorBoard's are not the same",
+    },
     "inside": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",

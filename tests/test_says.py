@@ -164,7 +164,11 @@ ELSEWHERE = {
         "19": "of 20: what an interval means",
         "10,000": "test pictures of CIFAR-10 and of MNIST",
     },
-    "watching": {},
+    "watching": {
+        "2026": "the year in which two tools were looked at; their sources are cited",
+        "0.2": "of Visdom's release 0.2.4",
+        "403": "a status of HTTP, as Visdom's server gave it on the day named",
+    },
     "inside": {},
 }
 # What an equation in the prose may be made of.
