@@ -24,7 +24,7 @@ from labkit.press.course import Course
 from labkit.press.pages import film as figure
 from labkit.press.pages.shell import STATIC
 
-CHAPTER = "film"
+CHAPTER = "inside"
 """Whose film the browser shows."""
 STEPS = (0, 1, 5)
 

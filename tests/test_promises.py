@@ -74,10 +74,7 @@ SEEN = {
     "debugging": {},
     "silent-bugs": {},
     "visualization": {},
-    "watching": {
-        "rounding": "its other line says that the losses are not what was logged",
-        "ask": "its other line says that TensorBoard's are not the same",
-    },
+    "watching": {},
     "inside": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
