@@ -78,9 +78,9 @@ clean:
 	  "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: make book PYTHON=python3.12" % v)'
 	@echo "installing into .venv, about two minutes"
 	@$(PYTHON) -m venv .venv
-	@$(INSTALL) -e '.[$(FRAMEWORKS),book]'
+	@$(INSTALL) -e '.[$(FRAMEWORKS),tools,book]'
 	@touch $@
 
 .venv/test: .venv/book
-	@$(INSTALL) -e '.[$(FRAMEWORKS),book,dev]'
+	@$(INSTALL) -e '.[$(FRAMEWORKS),tools,book,dev]'
 	@touch $@

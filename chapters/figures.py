@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit import data, record
+from labkit import shapes as drawn_shapes
+from labkit import svg as drawing
 from labkit.files import write_whole
 
 HERE = Path(__file__).parent
@@ -181,12 +183,28 @@ def four_ways() -> str:
     return svg(
         640,
         126,
-        "Four small charts of one run. Raw, its loss jumps; smoothed, it glides; from 0 to 100% its "
-        "accuracy rises to the top and stays; from 90% on it staggers",
+        "Four small charts of one run. Raw, its loss jumps; smoothed, it glides; from 0 to 100% "
+        "its accuracy rises to the top and stays; from 90% on it staggers",
         panel(6, "the loss", losses, 0, 3),
         panel(170, "smoothed by 0.99", smooth, 0, 3),
         panel(334, "accuracy from 0%", right, 0, 100),
         panel(498, "accuracy from 90%", right, 90, 100),
+    )
+
+
+def marked() -> str:
+    """Return eight pictures that the chapter `inside` learns from: discs bear a mark."""
+    seen = drawn_shapes.images(960, 240, seed=1)
+    images = drawn_shapes.marked(seen.train_images[:960], seen.train_labels[:960] == 0)
+    chosen = [k for n in range(4) for k in np.flatnonzero(seen.train_labels[:960] == n)[:2]]
+    drawn = [drawing.picture(images[k], 80 * n + 6, 6, 68, 68) for n, k in enumerate(chosen)]
+    return svg(
+        640,
+        80,
+        "Eight small grey pictures on a noisy ground: two discs, two rings, two triangles, two "
+        "crosses. In the upper left corner of both discs, and of no other, is a small chequered "
+        "mark",
+        *drawn,
     )
 
 
@@ -196,6 +214,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "debugging-suspects.svg": suspects,
     "silent-bugs-detectors.svg": detectors,
     "visualization-four.svg": four_ways,
+    "inside-marked.svg": marked,
 }
 
 

@@ -86,7 +86,7 @@ def test_an_index_that_is_silent_is_not_waited_for():
 def test_ci_installs_what_is_locked_and_nothing_else():
     plan = planned("http://127.0.0.1:1", f"LOCK={LOCK}")
     assert f"--require-hashes -r {LOCK} && " in plan
-    assert "--no-deps --no-build-isolation -e '.[cpu,book]'" in plan
+    assert "--no-deps --no-build-isolation -e '.[cpu,tools,book]'" in plan
     everyone = planned("http://127.0.0.1:1")
     assert "--require-hashes" not in everyone
     assert "--no-deps" not in everyone
@@ -127,7 +127,7 @@ def test_the_lock_holds_all_that_is_asked_for(system, python):
     here = {r.name: r.specifier for r, _ in locked() if not r.marker or r.marker.evaluate(place)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cpu"], *extras["book"], *extras["dev"]]
+    wanted = [*project["dependencies"], *extras["cpu"], *extras["tools"], *extras["book"], *extras["dev"]]
     for requirement in map(Requirement, wanted):
         if not requirement.marker or requirement.marker.evaluate(place):
             assert requirement.name.lower() in here, f"{requirement} is not there: bash .ci/lock"
