@@ -197,7 +197,9 @@ def marked() -> str:
     seen = drawn_shapes.images(960, 240, seed=1)
     images = drawn_shapes.marked(seen.train_images[:960], seen.train_labels[:960] == 0)
     chosen = [k for n in range(4) for k in np.flatnonzero(seen.train_labels[:960] == n)[:2]]
-    drawn = [drawing.picture(images[k], 80 * n + 6, 6, 68, 68) for n, k in enumerate(chosen)]
+    pictures = [drawing.picture(images[k], 80 * n + 6, 6, 68, 68) for n, k in enumerate(chosen)]
+    # Without the white mat below each: these have a ground of their own.
+    drawn = [picture.split("/>", 1)[1] for picture in pictures]
     return svg(
         640,
         80,

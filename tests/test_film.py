@@ -436,7 +436,10 @@ class TestInABrowser:
         page.goto("light.html", wait_until="networkidle")
         assert not [name for name in asked if name.endswith((".json", ".png"))]
         pick(page, 1)
-        assert [n for n in asked if n.endswith((".json", ".png"))] == ["film.json", "film.png"]
+        assert [n for n in asked if n.endswith((".json", ".png"))] == [
+            f"{CHAPTER}.json",
+            f"{CHAPTER}.png",
+        ]
 
     def test_it_tells_how_far_off_a_guess_was(self, page):
         found = film.films(CHAPTER, exact())
@@ -672,7 +675,7 @@ class TestInABrowser:
         page.goto("light.html")
         page.locator(".film-digits label").nth(1).click()
         page.get_by_text("The film cannot be shown: ").wait_for()
-        assert "film.png cannot be loaded (404)" in outcome(page)
+        assert f"{CHAPTER}.png cannot be loaded (404)" in outcome(page)
         page.unroute("**/film/*.png")
         pick(page, 2)
         guess(page, "4")

@@ -127,7 +127,13 @@ def test_the_lock_holds_all_that_is_asked_for(system, python):
     here = {r.name: r.specifier for r, _ in locked() if not r.marker or r.marker.evaluate(place)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cpu"], *extras["tools"], *extras["book"], *extras["dev"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["cpu"],
+        *extras["tools"],
+        *extras["book"],
+        *extras["dev"],
+    ]
     for requirement in map(Requirement, wanted):
         if not requirement.marker or requirement.marker.evaluate(place):
             assert requirement.name.lower() in here, f"{requirement} is not there: bash .ci/lock"
