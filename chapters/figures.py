@@ -163,8 +163,10 @@ def detectors() -> str:
 def panel(x: float, words: str, values: NDArray[np.float64], low: float, high: float) -> str:
     """Return a small chart of some values between two heights, with words below."""
     across = x + 130 * np.arange(len(values)) / (len(values) - 1)
-    up = 96 - 84 * (np.clip(values, low, high) - low) / (high - low)
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))
+    up = 96 - 84 * (values - low) / (high - low)
+    # What lies beyond the axis is not drawn.
+    seen = (values >= low) & (values <= high)
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across[seen], up[seen], strict=True))
     return (
         f'<path d="M{x:g} 8v88h130" fill="none" stroke="currentColor" stroke-opacity="0.5"/>'
         f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.3"/>'
@@ -185,8 +187,8 @@ def four_ways() -> str:
         126,
         "Four small charts of one run. Raw, its loss jumps; smoothed, it glides; from 0 to 100% "
         "its accuracy rises to the top and stays; from 90% on it staggers",
-        panel(6, "the loss", losses, 0, 3),
-        panel(170, "smoothed by 0.99", smooth, 0, 3),
+        panel(6, "the loss", losses, 0, 4),
+        panel(170, "smoothed by 0.99", smooth, 0, 4),
         panel(334, "accuracy from 0%", right, 0, 100),
         panel(498, "accuracy from 90%", right, 90, 100),
     )

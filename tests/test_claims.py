@@ -504,7 +504,7 @@ RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
         {
             "partly": {},
             "holds": {"cells": 1, "gates": 3},
-            "false": {"shapes_pytorch": 0, "shapes_tensorflow": 0},
+            "false": {"shapes_pytorch": 0, "shapes_tensorflow": 0, "gates": 0},
         },
     ),
     "graph-faster": (

@@ -167,6 +167,7 @@ ELSEWHERE = {
     "watching": {
         "2026": "the year in which two tools were looked at; their sources are cited",
         "0.2": "of Visdom's release 0.2.4",
+        "1000000": "in an option that keeps all points, which no lab starts",
         "403": "a status of HTTP, as Visdom's server gave it on the day named",
     },
     "inside": {},
