@@ -63,7 +63,7 @@ def over(
         svg.text(left + wide * (k + 0.5), 17, title, text_anchor="middle")
         for k, title in enumerate(titles)
     ]
-    for row, name in enumerate([None, *veils]):
+    for row, name in enumerate([None, *veils]):  # type: ignore[assignment]
         y = head + (_SIDE + _GAP) * row
         if name is not None:
             parts.append(svg.text(4, y + _SIDE / 2 + 5, name))
