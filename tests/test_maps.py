@@ -12,13 +12,13 @@ def test_each_value_becomes_a_rectangle():
     assert maps.spread(np.ones((3, 7, 7)), 32).shape == (3, 32, 32)
 
 
-def test_the_words_say_where_a_map_is_darkest():
+def test_the_words_say_where_a_map_is_largest():
     pictures = np.zeros((2, 8, 8, 1))
     values = np.zeros((2, 4, 4))
     values[0, 0, 3] = 1
     shown = maps.over(pictures, {"gradient": values}, ["a 4", "a 9"])
     assert "(a 4, a 9)" in shown.alt
-    assert "the map gradient each is darkest: top right; nowhere" in shown.alt
+    assert "the map gradient each is largest: top right; nowhere" in shown.alt
     assert shown.svg.count("<image") == 6
     values[0, 0, 3] = 2
     assert maps.over(pictures, {"gradient": values}).digest != shown.digest

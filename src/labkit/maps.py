@@ -63,21 +63,20 @@ def over(
         svg.text(left + wide * (k + 0.5), 17, title, text_anchor="middle")
         for k, title in enumerate(titles)
     ]
-    for row, name in enumerate([None, *veils]):  # type: ignore[assignment]
+    for row, title in enumerate(["", *veils]):
         y = head + (_SIDE + _GAP) * row
-        if name is not None:
-            parts.append(svg.text(4, y + _SIDE / 2 + 5, name))
+        parts.append(svg.text(4, y + _SIDE / 2 + 5, title))
         for k, picture in enumerate(grid):
             place = (left + wide * k + (wide - _SIDE) / 2, y, _SIDE, _SIDE)
-            if name is None:
+            if row == 0:
                 parts.append(svg.picture(picture, *place))
             else:
                 parts.append(svg.picture(_faded(picture), *place))
-                parts.append(_veil(veils[name][k], *place))
+                parts.append(_veil(veils[title][k], *place))
     alt = f"{len(grid)} pictures" + (f" ({', '.join(titles)})" if titles else "")
     for name, values in veils.items():
         tops = "; ".join(_place(value) for value in values)
-        alt += f". Under the map {name} each is darkest: {tops}"
+        alt += f". Under the map {name} each is largest: {tops}"
     height = head + (_SIDE + _GAP) * (len(veils) + 1)
     drawn = svg.document(left + wide * len(grid), height, alt, *parts)
     return plot.Shown(drawn, alt, [grid, *veils.values()], caption)
@@ -98,7 +97,7 @@ def points(
     groups
         Title to (n, 2).
     labels
-        (n,), each the index of a class: it decides a point's colour and its letter.
+        (n,), each the index of a class: it decides a point's colour and its mark.
     classes
         One name for each label.
     columns

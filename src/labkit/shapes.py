@@ -113,8 +113,6 @@ def _inside(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArra
     if kind == "ring":
         far = x * x + y * y
         return (far < 1) & (far > 0.4)
-    if kind == "square":
-        return np.maximum(abs(x), abs(y)) < 0.75
     if kind == "triangle":
         slope = np.sqrt(3.0)
         return (y > -0.5) & (y + slope * x < 1) & (y - slope * x < 1)
