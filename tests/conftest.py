@@ -4,6 +4,7 @@ import os
 import textwrap
 from pathlib import Path
 
+import browser
 import pytest
 
 from labkit import twins
@@ -67,6 +68,14 @@ def records(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RECORDS", str(folder))
     monkeypatch.setattr(twins, "_orders", set())  # a session notes what its process has trained
     return folder
+
+
+@pytest.fixture(scope="module")  # Playwright's event loop would be in other modules' way
+def chromium():
+    if browser.BROWSER is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    with browser.opened() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -3,15 +3,27 @@
 import hashlib
 import json
 
+from conftest import ROOT
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from labkit import plot, record
+from labkit.press import chapter as chapters
 from labkit.session import FRAMEWORKS
 
 CHUNK = "record"
 MOST = 60 * 1024
 """Bytes of a picture."""
+
+
+def cells(chapter, steps, framework):
+    """Yield step, source and place of those of a chapter's cells that a picture needs."""
+    step = None
+    for place, cell in enumerate(chapters.load(ROOT / "chapters" / f"{chapter}.md").cells):
+        # A step's second cell, TensorFlow's, has no name of its own.
+        step = cell.step or (step if cell.framework == "tensorflow" else None)
+        if cell.kind == "code" and step in steps and cell.framework in (None, framework):
+            yield step, cell.source, place
 
 
 def digest(evidence, chapter, field):

@@ -17,12 +17,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import urlopen
 
+import pictures
+from browser import opened
 from conftest import ROOT
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 import labkit
-from labkit.press import chapter
 
 PICTURE = ROOT / "chapters" / "debugging-debugger-v2.png"
 BUG = "log_of_zero"
@@ -40,18 +40,13 @@ HIDE = """() => {
 
 def dump(folder):
     """Run the chapter's TensorFlow cells, with the dumps kept in a folder."""
-    wanted, step = set(STEPS), None
     scope = vars(sys.modules["__main__"])  # where the chapter's harness looks for names
     scope.update(labkit=labkit, lab=SimpleNamespace(scratch=folder, device="cpu"))
-    cells = chapter.load(ROOT / "chapters" / "debugging.md").cells
-    for place, cell in enumerate(c for c in cells if c.kind == "code"):
-        # A step's second cell, TensorFlow's, has no name of its own.
-        step = cell.step or (step if cell.framework == "tensorflow" else None)
-        if step in wanted and cell.framework != "pytorch":
-            file = f"cell_{place}.py"
-            lines = (cell.source + "\n").splitlines(keepends=True)
-            linecache.cache[file] = len(cell.source), None, lines, file
-            exec(compile(cell.source, file, "exec"), scope)
+    for _, source, place in pictures.cells("debugging", STEPS, "tensorflow"):
+        file = f"cell_{place}.py"
+        lines = (source + "\n").splitlines(keepends=True)
+        linecache.cache[file] = len(source), None, lines, file
+        exec(compile(source, file, "exec"), scope)
 
 
 @contextmanager
@@ -87,13 +82,10 @@ def answers(address):
 
 
 def main():
-    from test_book import BROWSER, FLAGS  # which reads the course's table of contents
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dump(folder)
-        with tensorboard(folder / BUG) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        with tensorboard(folder / BUG) as address, opened() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(f"{address}#debugger-v2")
             page.get_by_text("NaN/∞").first.click(timeout=60_000)

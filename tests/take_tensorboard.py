@@ -14,13 +14,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pictures
+from browser import opened
 from conftest import ROOT
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 import labkit
 from labkit import serve
-from labkit.press import chapter
 from labkit.session import FRAMEWORKS
 
 CHAPTER = "watching"
@@ -61,12 +60,8 @@ def train(framework, folder):
     labkit.start(CHAPTER, framework)
     scope = vars(sys.modules["__main__"])
     scope.update(labkit=labkit, lab=SimpleNamespace(scratch=folder, framework=framework))
-    step = None
-    for cell in chapter.load(ROOT / "chapters" / f"{CHAPTER}.md").cells:
-        # A step's second cell, TensorFlow's, has no name of its own.
-        step = cell.step or (step if cell.framework == "tensorflow" else None)
-        if cell.kind == "code" and step in STEPS and cell.framework in (None, framework):
-            exec(compile(cell.source, step, "exec"), scope)
+    for step, source, _ in pictures.cells(CHAPTER, STEPS, framework):
+        exec(compile(source, step, "exec"), scope)
     due = labkit.record.course(CHAPTER, framework)["exact"]["losses"]
     if not np.allclose(scope["losses"], due, rtol=0, atol=labkit.twins.BOUND):
         raise RuntimeError(f"this is not the run of the record of {framework}: run the lab first")
@@ -85,13 +80,10 @@ def take(page, board, shot):
 
 
 def main():
-    from test_book import BROWSER, FLAGS  # which reads the course's table of contents
-
     with tempfile.TemporaryDirectory() as name:
         for framework in FRAMEWORKS:
             subprocess.run([sys.executable, __file__, framework, name], check=True)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        with opened() as browser:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             for shot, (runs, *_) in SHOTS.items():
                 logs = f"{name}/runs/{runs}"

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from browser import opened
 from conftest import ROOT
-from playwright.sync_api import sync_playwright
 from serving import served
 from third import CHAPTER, site, train
 
@@ -14,14 +14,11 @@ from labkit.press.third import NAME
 
 
 def main():
-    from test_book import BROWSER, FLAGS  # which reads the course's table of contents
-
     with (
         tempfile.TemporaryDirectory() as folder,
         served(site(Path(folder))) as address,
-        sync_playwright() as playwright,
+        opened() as browser,
     ):
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         new = train(browser.new_page(), address)
     path = ROOT / "evidence" / "cpu" / f"{CHAPTER}.{NAME}.json"
     if path.is_file() and record.same(record.read(path)["exact"], new["exact"]):

@@ -15,13 +15,12 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pictures
+from browser import opened
 from conftest import ROOT
 from PIL import Image, ImageChops
-from playwright.sync_api import sync_playwright
 
 import labkit
 from labkit import serve
-from labkit.press import chapter
 from labkit.session import FRAMEWORKS
 
 CHAPTER = "watching"
@@ -41,17 +40,13 @@ def export(framework, folder):
     labkit.start(CHAPTER, framework)
     scope = vars(sys.modules["__main__"])
     scope.update(labkit=labkit, lab=SimpleNamespace(scratch=folder, device="cpu"))
-    step = None
-    for cell in chapter.load(ROOT / "chapters" / f"{CHAPTER}.md").cells:
-        step = cell.step or (step if cell.framework == "tensorflow" else None)
-        if cell.kind != "code" or step not in STEPS or cell.framework not in (None, framework):
-            continue
+    for step, source, _ in pictures.cells(CHAPTER, STEPS, framework):
         if step == "rows":  # it takes the network and some pictures from cells in between
             images = scope["digits"].test_images[:1]
             scope.update(net=scope["build"](1), shown=images)
             if framework == "pytorch":
-                scope["test"] = scope["torch"].from_numpy(images).permute(0, 3, 1, 2)
-        exec(compile(cell.source, step, "exec"), scope)
+                scope["test"] = scope["to_tensor"](images)
+        exec(compile(source, step, "exec"), scope)
     net, x = scope["models"]["lstm"]
     if framework == "pytorch":
         torch = scope["torch"]
@@ -101,15 +96,12 @@ def beside(shots):
 
 
 def main():
-    from test_book import BROWSER  # which reads the course's table of contents
-
     with tempfile.TemporaryDirectory() as name:
         for framework in FRAMEWORKS:
             subprocess.run([sys.executable, __file__, framework, name], check=True)
         command = [sys.executable, "-m", "model_explorer", "--no_open_in_browser"]
         command += ["--skip_health_check", "--host", serve.HOST, "--port", "{port}"]
-        with serve.program(command, seconds=120) as server, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        with serve.program(command, seconds=120) as server, opened(FLAGS) as browser:
             shots = [shoot(browser, server.address, f, Path(name)) for f in FRAMEWORKS]
         file = ROOT / "chapters" / f"{CHAPTER}-lstm.png"
         pictures.save(beside(shots), file, ROOT / "evidence", CHAPTER, "loops")

@@ -18,28 +18,13 @@ import nbformat
 import pytest
 import remembered
 import yaml
+from browser import browser_tests, settle
 from conftest import FRONT, ROOT
 from serving import served
 
 from labkit.press import budget, build, chapter, weave
 from labkit.press.course import Course
 
-BROWSER = next(
-    (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-needs_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt install chromium"),
-]
 # What axe-core finds and this book does not mend, each with its reason.
 ACCEPTED = {
     "region": "the theme puts its skip link and search dialog outside of any landmark",
@@ -93,26 +78,10 @@ def book(tmp_path_factory):
     return source / "_build" / "html"
 
 
-def settle(page):
-    """Wait until no colour is on its way to another: axe-core judges what it sees."""
-    page.wait_for_timeout(300)
-    page.evaluate("Promise.allSettled(document.getAnimations().map(a => a.finished))")
-
-
 @pytest.fixture(scope="session")
 def server(book):
     with served(book) as address:
         yield address
-
-
-@pytest.fixture(scope="module")  # Playwright's event loop would be in other modules' way
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -164,12 +133,6 @@ def press(page, framework):
 def chosen(page):
     """The framework that the switch in the page's head says is shown."""
     return page.locator(".twin-switch input:checked").get_attribute("value")
-
-
-def browser_tests(cls):
-    for mark in needs_browser:
-        cls = mark(cls)
-    return cls
 
 
 @browser_tests

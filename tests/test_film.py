@@ -6,19 +6,19 @@ import io
 import json
 import re
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from browser import browser_tests, settle
 from conftest import ROOT
+from directive import put
 from PIL import Image
 from serving import served
 from sphinx.errors import ExtensionError
-from test_book import BROWSER, FLAGS, browser_tests, settle
 
 from labkit import film as films
 from labkit import record
-from labkit.press import film, pages, prose
+from labkit.press import film, prose
 from labkit.press.chapter import FRAMEWORKS
 from labkit.press.course import Course
 from labkit.press.pages import film as figure
@@ -221,24 +221,6 @@ def test_the_pages_share_is_small():
 # --- the directive ---------------------------------------------------------------------------
 
 
-def put(root, name):
-    """Run the directive, and return its HTML and what it notes of its page."""
-    pages.begin()
-    noted = {}
-    env = SimpleNamespace(
-        srcdir=str(root),
-        docname="chapters/x",
-        note_dependency=lambda _: None,
-        metadata={"chapters/x": noted},
-        new_serialno=lambda _: 0,
-    )
-    directive = object.__new__(figure.FilmFigure)
-    directive.state = SimpleNamespace(document=SimpleNamespace(settings=SimpleNamespace(env=env)))
-    directive.state_machine = SimpleNamespace(get_source_and_line=lambda _: ("x.md", 3))
-    directive.arguments, directive.lineno = [name], 3
-    return "".join(node.astext() for node in directive.run()), noted
-
-
 def write(root, framework, content):
     (root / "evidence" / "cpu").mkdir(exist_ok=True)
     machine = record.machine()
@@ -255,7 +237,7 @@ def write(root, framework, content):
 
 
 def test_the_figure_names_its_files():
-    html, noted = put(ROOT, CHAPTER)
+    html, noted = put(figure.FilmFigure, ROOT, CHAPTER)
     assert noted == {"films": [CHAPTER]}
     assert f'data-data="../film/{CHAPTER}"' in html
     assert 'src="../_static/film/film.js"' in html
@@ -264,28 +246,28 @@ def test_the_figure_names_its_files():
 
 def test_before_both_twins_have_run_nothing_is_shown(course):
     write(course, "pytorch", {"film": packed()})
-    assert put(course, "tiny") == ("Not measured yet.", {})
+    assert put(figure.FilmFigure, course, "tiny") == ("Not measured yet.", {})
 
 
 def test_a_chapter_without_a_film_is_named(course):
     for framework in FRAMEWORKS:
         write(course, framework, {"losses": [1.0]})
     with pytest.raises(ExtensionError, match=r"tiny\.pytorch\.json holds no `film`"):
-        put(course, "tiny")
+        put(figure.FilmFigure, course, "tiny")
 
 
 def test_films_of_different_shape_are_named(course):
     write(course, "pytorch", {"film": packed()})
     write(course, "tensorflow", {"film": packed(frames(kernels=3))})
     with pytest.raises(ExtensionError, match="tiny: the twins' films differ in steps"):
-        put(course, "tiny")
+        put(figure.FilmFigure, course, "tiny")
 
 
 def test_a_broken_film_is_named_with_its_record(course):
     write(course, "pytorch", {"film": packed()})
     write(course, "tensorflow", {"film": {**packed(), "steps": [1]}})
     with pytest.raises(ExtensionError, match=r"tiny\.tensorflow\.json: no film can be read"):
-        put(course, "tiny")
+        put(figure.FilmFigure, course, "tiny")
 
 
 def test_a_notebook_says_where_the_figure_is():
@@ -331,16 +313,6 @@ def folder(tmp_path_factory):
 def address(folder):
     with served(folder) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def watched(context, address):

@@ -169,21 +169,10 @@ def test_nobody_waits_for_what_a_process_started(tmp_path):
     assert gone(file.read_text())
 
 
-CALLER = """
-import sys
-sys.path.insert(0, {tests!r})
-import test_launch
-from labkit import launch
-launch.call(test_launch.wait, {file!r})
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
-def test_a_process_ends_with_the_one_that_called_it(tmp_path):
-    """Even where that is killed, and can clear nothing away."""
-    file = tmp_path / "pid"
-    code = CALLER.format(tests=str(Path(__file__).parent), file=str(file))
-    caller = subprocess.Popen([sys.executable, "-c", code])
+def killed(module, call, file):
+    """Begin a Python that calls a test module's function, and kill it once its file is written."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import {module}\n"
+    caller = subprocess.Popen([sys.executable, "-c", f"{code}{module}.{call}({str(file)!r})"])
     try:
         while not (file.exists() and file.read_text()):
             assert caller.poll() is None
@@ -191,4 +180,15 @@ def test_a_process_ends_with_the_one_that_called_it(tmp_path):
     finally:
         caller.kill()
         caller.wait()
+
+
+def call_and_wait(file):
+    launch.call(wait, file)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+def test_a_process_ends_with_the_one_that_called_it(tmp_path):
+    """Even where that is killed, and can clear nothing away."""
+    file = tmp_path / "pid"
+    killed("test_launch", "call_and_wait", file)
     assert gone(file.read_text())

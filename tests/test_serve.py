@@ -2,14 +2,13 @@
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from test_launch import gone
+from test_launch import gone, killed
 
 from labkit import serve
 
@@ -191,27 +190,14 @@ def test_a_program_may_clear_away_what_is_its_own(tmp_path):
     assert file.read_text() == "cleared away"
 
 
-CALLER = """
-import sys, time
-sys.path.insert(0, {tests!r})
-import test_serve
-with test_serve.serve.program([*test_serve.script(test_serve.PARENT), {file!r}]):
-    open({file!r} + ".ready", "w").close()
-    time.sleep(600)
-"""
+def serve_and_wait(file):
+    with serve.program([*script(PARENT), file]):
+        time.sleep(600)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
 def test_a_program_ends_with_the_notebook_that_started_it(tmp_path):
     """Even where that is killed, and can clear nothing away."""
     file = tmp_path / "pid"
-    code = CALLER.format(tests=str(Path(__file__).parent), file=str(file))
-    caller = subprocess.Popen([sys.executable, "-c", code])
-    try:
-        while not Path(f"{file}.ready").exists():
-            assert caller.poll() is None
-            time.sleep(0.1)
-    finally:
-        caller.kill()
-        caller.wait()
+    killed("test_serve", "serve_and_wait", file)
     assert gone(file.read_text())

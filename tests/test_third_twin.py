@@ -5,18 +5,18 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from browser import browser_tests
 from conftest import ROOT
+from directive import put
 from serving import served
 from sphinx.errors import ExtensionError
-from test_book import BROWSER, FLAGS, browser_tests
 from third import CHAPTER, first_network, site, train
 
 from labkit import data, record, twins
-from labkit.press import chapter, pages, prose, prove, third
+from labkit.press import chapter, prose, prove, third
 from labkit.press.course import Course
 from labkit.press.pages import third as box
 from labkit.press.records import Records
@@ -36,18 +36,6 @@ def folder(tmp_path_factory):
 def address(folder):
     with served(folder) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if BROWSER is None:
-        pytest.skip("no Chromium here: apt install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -343,25 +331,8 @@ def test_other_weights_after_training_break_it(tmp_path, field):
 # --- the box ---------------------------------------------------------------------------------
 
 
-def put(root, name):
-    """Run the directive, and return its HTML and what it notes of its page."""
-    pages.begin()
-    noted = {}
-    env = SimpleNamespace(
-        srcdir=str(root),
-        docname="chapters/x",
-        note_dependency=lambda _: None,
-        metadata={"chapters/x": noted},
-    )
-    directive = object.__new__(box.ThirdTwin)
-    directive.state = SimpleNamespace(document=SimpleNamespace(settings=SimpleNamespace(env=env)))
-    directive.state_machine = SimpleNamespace(get_source_and_line=lambda _: ("x.md", 3))
-    directive.arguments, directive.lineno = [name], 3
-    return "".join(node.astext() for node in directive.run()), noted
-
-
 def test_the_box_is_hidden_until_its_script_finds_it():
-    html, noted = put(ROOT, CHAPTER)
+    html, noted = put(box.ThirdTwin, ROOT, CHAPTER)
     assert html.split(">", 1)[0].endswith(" hidden")
     assert 'src="../_static/third/loader.js"' in html
     assert 'data-data="../third/first-network"' in html
@@ -370,13 +341,13 @@ def test_the_box_is_hidden_until_its_script_finds_it():
 
 def test_a_chapter_without_a_third_twin_is_named(course):
     with pytest.raises(ExtensionError, match=r"tiny has no third twin: .* `lab\.third`"):
-        put(course, "tiny")
+        put(box.ThirdTwin, course, "tiny")
 
 
 def test_a_chapter_that_has_not_run_shows_no_box(course):
     path = course / "chapters" / "tiny.md"
     path.write_text(path.read_text().replace("lab: {", "lab: {third: add, "))
-    assert put(course, "tiny") == ("", {})
+    assert put(box.ThirdTwin, course, "tiny") == ("", {})
 
 
 def test_a_notebook_says_where_the_box_is():

@@ -1,12 +1,29 @@
-"""The lab `watching` goes on where a server does not come up."""
+"""The lab `watching`: which tabs each twin fills, and that it goes on where no server comes up."""
 
 import pytest
 from conftest import ROOT
 from notebooks import run_alone
 
-pytestmark = [pytest.mark.notebook, pytest.mark.slow, pytest.mark.timeout(900)]
+from labkit import record
+from labkit.press import chapter
+
+EMPTY = {"pytorch": {"debugger", "graph of layers", "profile"}, "tensorflow": set()}
+"""The tabs that a twin's run leaves empty; it fills all others."""
 
 
+@pytest.mark.parametrize("framework", chapter.FRAMEWORKS)
+def test_a_twin_fills_these_tabs(framework):
+    """One that a newer release of TensorBoard fills, empties or breaks fails by its name."""
+    found = record.read(record.find(ROOT / "evidence", "watching", framework))
+    tabs = found["exact"]["tabs"]
+    assert len(tabs) == 16
+    assert {tab: state for tab, state in tabs.items() if state != "filled"} == dict.fromkeys(
+        EMPTY[framework], "empty"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
 @pytest.mark.parametrize(
     ("program", "missing"),
