@@ -59,7 +59,9 @@ def train(framework, folder):
     """Run a twin's cells with its logs in a folder, and hold its losses against the record."""
     labkit.start(CHAPTER, framework)
     scope = vars(sys.modules["__main__"])
-    scope.update(labkit=labkit, lab=SimpleNamespace(scratch=folder, framework=framework))
+    scope.update(
+        labkit=labkit, lab=SimpleNamespace(scratch=folder, framework=framework, device="cpu")
+    )
     for step, source, _ in pictures.cells(CHAPTER, STEPS, framework):
         exec(compile(source, step, "exec"), scope)
     due = labkit.record.course(CHAPTER, framework)["exact"]["losses"]
