@@ -92,7 +92,7 @@ def main():
     test = found.test
     loss = model.evaluate(test[:, :-1], test[:, 1:], 100, 0, return_dict=True)["loss"]
     bits = loss / math.log(2)
-    keep.scalar("bits per character", bits)
+    keep.scalar("bits_per_character", bits)
     with run.writing("model.keras") as file:
         keras.Model(model.input, model.output).save(file)
     sample = write(model, args.sample, found.alphabet, args)

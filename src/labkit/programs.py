@@ -125,12 +125,7 @@ def start(name: str, out: str | os.PathLike[str], **options: Any) -> Iterator[Ru
         with labkit.programs.start("full-size/cnn_keras", out, steps=200) as run:
             run.kill_after(120)
     """
-    given = ["--out", os.fspath(out)]
-    for option, value in options.items():
-        if value is not None and value is not False:
-            given.append(f"--{option.replace('_', '-')}")
-            given += [] if value is True else [str(value)]
-    command = [sys.executable, str(find(name)), *given]
+    command = [sys.executable, str(find(name)), *_arguments(out, options)]
     with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as scratch:
         log = Path(scratch, "log")
         with _started(command, _environment(), log) as process:
@@ -188,6 +183,16 @@ def find(name: str) -> Path:
         known = sorted(p.relative_to(labs).with_suffix("").as_posix() for p in labs.glob("*/*.py"))
         raise ProgramError(f"there is no program {name!r}; known: {', '.join(known)}")
     return file
+
+
+def _arguments(out: str | os.PathLike[str], options: dict[str, Any]) -> list[str]:
+    """Return options as typed in a terminal."""
+    given = ["--out", os.fspath(out)]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            given.append(f"--{name.replace('_', '-')}")
+            given += [] if value is True else [str(value)]
+    return given
 
 
 def _environment() -> dict[str, str]:
