@@ -15,12 +15,11 @@ if BACKEND == "tensorflow":
 def prepare(args):
     """Set seed and precision; return the type of weights."""
     keras.utils.set_random_seed(args.seed)
-    if args.precision == "float64":
-        keras.config.set_floatx("float64")
-        if BACKEND == "tensorflow":  # to the last digit, on a GPU too
-            tf.config.experimental.enable_op_determinism()
-    elif args.precision != "float32":
-        keras.mixed_precision.set_dtype_policy(f"mixed_{args.precision}")
+    mixed = args.precision.endswith("16")
+    keras.config.set_floatx("float32" if mixed else args.precision)
+    keras.config.set_dtype_policy(f"mixed_{args.precision}" if mixed else args.precision)
+    if args.precision == "float64" and BACKEND == "tensorflow":
+        tf.config.experimental.enable_op_determinism()  # to the last digit, on a GPU too
     return keras.config.floatx()
 
 

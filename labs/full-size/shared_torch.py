@@ -1,5 +1,6 @@
 """What the training programs in PyTorch beside this file share."""
 
+import signal
 import sys
 
 sys.modules.setdefault("tensorboard.compat.notf", sys)  # or it imports TensorFlow, for seconds
@@ -31,6 +32,11 @@ def groups(net):
 def to_device(*tensors):
     """Move tensors to the device, beside what it computes."""
     return (tensor.to(DEVICE, non_blocking=True) for tensor in tensors)
+
+
+def deaf(_):
+    """Keep a worker at work on SIGTERM, which often reaches all of a group; the program ends it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Trainer:
@@ -66,6 +72,7 @@ class Trainer:
             batch_size=None,  # the sampler gives whole batches
             sampler=order,
             num_workers=self.args.workers,
+            worker_init_fn=deaf,
             pin_memory=bool(self.args.workers) and DEVICE.type == "cuda",
             generator=torch.Generator(),  # or each start draws from what dropout draws from
         )
