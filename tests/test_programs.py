@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from test_launch import gone
-
 from tensorboard.compat import tf2
+from test_launch import gone
 
 from labkit import programs, twins
 
@@ -33,6 +32,8 @@ SMALL = {
 }
 """Draws random numbers at each step."""
 STEPS = 50
+SLOW = pytest.mark.slow
+"""Keras builds each graph anew, for seconds: where two programs share the code, one is enough."""
 FORMATS = {"pytorch": "checkpoint.pt", "keras": "checkpoint.npz"}
 
 
@@ -98,9 +99,10 @@ def stopped(monkeypatch, main):
             if now == step:
                 signal.raise_signal(signal.SIGTERM)
 
-        with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+        with monkeypatch.context() as patch:
             patch.setattr(shared.Run, "note", noting)
-            main(name, out, **options)
+            with pytest.raises(SystemExit) as left:
+                main(name, out, **options)
         assert left.value.code == 143
         assert len(programs.losses(out)) == step // options.get("log_every", 1)
 
@@ -153,7 +155,7 @@ def test_what_is_installed_brings_the_programs():
 # --- killed and resumed ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [*PROGRAMS[:3], pytest.param("lstm_keras", marks=SLOW)])
 def test_a_killed_program_goes_on_to_the_last_digit(name, main, whole, tmp_path):
     out = tmp_path / "run"
     losses, result = whole(name, main)
@@ -174,7 +176,9 @@ def test_a_killed_program_goes_on_to_the_last_digit(name, main, whole, tmp_path)
         assert programs.result(out).get(measure) == result.get(measure)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    "name", ["cnn_pytorch", "lstm_pytorch", "lstm_keras", pytest.param("cnn_keras", marks=SLOW)]
+)
 def test_a_program_stops_on_sigterm_with_a_checkpoint(name, main, whole, begun):
     out = begun(name)  # exit code and steps are looked at there
     assert not (out / "result.json").exists()
@@ -206,7 +210,14 @@ FORGOTTEN = {
 }
 
 
-@pytest.mark.parametrize(("name", "part"), [(n, p) for n, ps in FORGOTTEN.items() for p in ps])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        pytest.param(n, p, marks=SLOW if p == "momentum" else ())
+        for n, parts in FORGOTTEN.items()
+        for p in parts
+    ],
+)
 def test_each_part_of_a_checkpoint_is_needed(name, part, main, whole, begun, monkeypatch):
     """A run that forgets it goes on with other losses: the tests above would see it."""
     out = begun(name)
@@ -277,9 +288,9 @@ def test_both_frameworks_programs_have_the_same_losses(kind, main, tmp_path):
     [
         ("cnn_pytorch", {"workers": 1, "channels_last": True, "flips": True}),
         ("cnn_pytorch", {"precision": "float16"}),
-        ("cnn_keras", {"precision": "float16", "flips": True}),
+        pytest.param("cnn_keras", {"precision": "float16", "flips": True}, marks=SLOW),
         ("lstm_pytorch", {"precision": "bfloat16", "sample": 9}),
-        ("lstm_keras", {"precision": "bfloat16", "sample": 9}),
+        pytest.param("lstm_keras", {"precision": "bfloat16", "sample": 9}, marks=SLOW),
     ],
 )
 def test_options_that_change_how_it_is_computed(name, options, main, tmp_path):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 from shared import Run, batches, begun, start, text, text_parser
-from shared_keras import Feed, Keep, Learner, Triangle, device, prepare
+from shared_keras import Feed, Keep, Learner, Triangle, dense, device, prepare
 
 
 def network(letters, args, batch=None):
@@ -32,8 +32,8 @@ def network(letters, args, batch=None):
 class AdamW(keras.optimizers.AdamW):
     """Clips as PyTorch does, and moves an embedding as any other weight.
 
-    TensorFlow's gradient of an embedding is sparse: a row's entries stand one by one, and Keras'
-    Adam squares them so.
+    TensorFlow's gradient of an embedding is sparse, with an entry for each time that a row was
+    used. Keras squares these one by one, in the norm to clip by and in Adam.
     """
 
     def __init__(self, *args, clip, **kwargs):
@@ -41,7 +41,7 @@ class AdamW(keras.optimizers.AdamW):
         self.clip = clip
 
     def apply(self, grads, trainable_variables=None):
-        grads = [ops.convert_to_tensor(gradient) for gradient in grads]
+        grads = [dense(gradient) for gradient in grads]
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in grads))
         factor = ops.minimum(self.clip / (norm + 1e-6), 1)
         super().apply([gradient * factor for gradient in grads], trainable_variables)

@@ -29,6 +29,11 @@ def device():
     return "cuda" if gpus else "cpu"
 
 
+def dense(gradient):
+    """Return a gradient as a tensor; `ops.convert_to_tensor` leaves it sparse."""
+    return tf.convert_to_tensor(gradient) if BACKEND == "tensorflow" else gradient
+
+
 class Feed:
     """Gives `fit` the batches that it is told, through tf.data where that is there."""
 
