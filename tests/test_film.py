@@ -14,7 +14,7 @@ from conftest import ROOT
 from PIL import Image
 from serving import served
 from sphinx.errors import ExtensionError
-from test_book import BROWSER, FLAGS, browser_tests, settle
+from test_book import BROWSER, FLAGS, browser_tests, settle, violations
 
 from labkit import film as films
 from labkit import record
@@ -598,14 +598,12 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_nothing(self, page, scheme):
-        from axe_playwright_python.sync_playwright import Axe
-
         page.goto(f"{scheme}.html")
         pick(page, 1)
         for ready in (lambda: None, lambda: guess(page, "12")):
             ready()
             settle(page)
-            found = Axe().run(page, options={"preload": False}).response["violations"]
+            found = violations(page)
             assert {v["id"]: v["nodes"][0]["html"] for v in found} == {}
 
     def test_every_picture_says_what_is_to_be_seen(self, page):

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from serving import served
 from sphinx.errors import ExtensionError
-from test_book import BROWSER, FLAGS, browser_tests
+from test_book import BROWSER, FLAGS, browser_tests, violations
 from third import CHAPTER, first_network, site, train
 
 from labkit import data, record, twins
@@ -503,12 +503,10 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_nothing(self, page, scheme):
-        from axe_playwright_python.sync_playwright import Axe
-
         some_steps(page, f"{scheme}.html")
         press(page, "Next picture")
         answer(page)
-        found = Axe().run(page, options={"preload": False}).response["violations"]
+        found = violations(page)
         assert {v["id"]: v["nodes"][0]["html"] for v in found} == {}
 
     def test_a_phone_has_room_for_it_and_a_finger_draws(self, chromium, address):
