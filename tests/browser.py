@@ -44,3 +44,11 @@ def settle(page):
     """Wait until no colour is on its way to another: axe-core judges what it sees."""
     page.wait_for_timeout(300)
     page.evaluate("Promise.allSettled(document.getAnimations().map(a => a.finished))")
+
+
+def violations(page):
+    """Return what axe-core finds; to write down what is in order, too, takes twice as long."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    options = {"preload": False, "resultTypes": ["violations"]}
+    return Axe().run(page, options=options).response["violations"]

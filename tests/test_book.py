@@ -18,7 +18,7 @@ import nbformat
 import pytest
 import remembered
 import yaml
-from browser import browser_tests, settle
+from browser import browser_tests, settle, violations
 from conftest import FRONT, ROOT
 from serving import served
 
@@ -291,13 +291,11 @@ class TestInABrowser:
 
     @pytest.mark.parametrize(("path", "choice", "scheme"), MODES)
     def test_axe_finds_nothing_beyond_what_is_listed(self, book, page, path, choice, scheme):
-        from axe_playwright_python.sync_playwright import Axe
-
         with once(f"axe-{choice}-{scheme}", book, page, path):
             page.emulate_media(color_scheme=scheme)
             page.goto(f"{path}?framework={choice}")
             settle(page)
-            found = Axe().run(page, options={"preload": False}).response["violations"]
+            found = violations(page)
             known = {*ACCEPTED, *ACCEPTED_ON.get(path, ())}
             new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in known}
             assert new == {}
@@ -653,11 +651,9 @@ class TestAsking:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_nothing_in_the_cards(self, open, scheme):
-        from axe_playwright_python.sync_playwright import Axe
-
         page = open(color_scheme=scheme)
         settle(page)
-        found = Axe().run(page, options={"preload": False}).response["violations"]
+        found = violations(page)
         new = {v["id"]: v["nodes"][0]["html"] for v in found if v["id"] not in ACCEPTED}
         assert new == {}
 

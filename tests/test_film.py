@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from browser import browser_tests, settle
+from browser import browser_tests, settle, violations
 from conftest import ROOT
 from directive import put
 from PIL import Image
@@ -570,14 +570,12 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_nothing(self, page, scheme):
-        from axe_playwright_python.sync_playwright import Axe
-
         page.goto(f"{scheme}.html")
         pick(page, 1)
         for ready in (lambda: None, lambda: guess(page, "12")):
             ready()
             settle(page)
-            found = Axe().run(page, options={"preload": False}).response["violations"]
+            found = violations(page)
             assert {v["id"]: v["nodes"][0]["html"] for v in found} == {}
 
     def test_every_picture_says_what_is_to_be_seen(self, page):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import browser_tests
+from browser import browser_tests, violations
 from conftest import ROOT
 from directive import put
 from serving import served
@@ -474,12 +474,10 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_nothing(self, page, scheme):
-        from axe_playwright_python.sync_playwright import Axe
-
         some_steps(page, f"{scheme}.html")
         press(page, "Next picture")
         answer(page)
-        found = Axe().run(page, options={"preload": False}).response["violations"]
+        found = violations(page)
         assert {v["id"]: v["nodes"][0]["html"] for v in found} == {}
 
     def test_a_phone_has_room_for_it_and_a_finger_draws(self, chromium, address):

@@ -77,15 +77,16 @@ def parse(text: str, path: Path, what: str, first: int = 1) -> Any:
     SourceError
         When it is no YAML, holds an alias, or a key that stands twice.
     """
-    text = "\n" * (first - 1) + text
     try:
-        return yaml.load(text, _Loader)
+        loader = _Loader(text)
+        loader.line = first - 1  # its marks name the file's lines
+        return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else first
         message = f"{what} cannot be read as YAML: {error.problem}"
         raise SourceError(path, line, message) from error
     except ReaderError as error:  # it names a position alone
-        line = text.count("\n", 0, error.position) + 1
+        line = first + text.count("\n", 0, error.position)
         message = f"{what} cannot be read as YAML: it holds {chr(error.character)!r}"
         raise SourceError(path, line, message) from error
     except RecursionError as error:

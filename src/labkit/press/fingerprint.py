@@ -70,14 +70,25 @@ def labkit_files(*codes: str, always: Iterable[str] = ("session",)) -> list[Path
 
     A notebook's session is reached `always`.
     """
-    queue = [*always, *(name for code in codes for name in _modules(parse(code)))]
+    queue = [*always, *(name for code in codes for name in _reached_by(code))]
     found: set[Path] = set()
     while queue:
         file = HOME / f"{queue.pop()}.py"
         if file not in found and file.is_file():
             found.add(file)
-            queue += _modules(ast.parse(file.read_text(encoding="utf-8")))
+            queue += _imported_by(file.read_text(encoding="utf-8"))
     return sorted(found)
+
+
+# Both twins hold most cells, and all reach the same few modules: each text is looked at once.
+@cache
+def _reached_by(cell: str) -> list[str]:
+    return list(_modules(parse(cell)))
+
+
+@cache
+def _imported_by(module: str) -> list[str]:
+    return list(_modules(ast.parse(module)))
 
 
 def parse(source: str) -> ast.Module:
@@ -123,10 +134,17 @@ class _Statement:
 
 def _statements(cells: Iterable[tuple[str, Sequence[str]]]) -> Iterator[_Statement]:
     for source, tags in cells:
-        for node in parse(source).body:
-            yield _statement(node, "measured" in tags)
-            if "measured" not in tags:
-                yield from (_statement(v, True) for v in _recorded(node))
+        yield from _of_cell(source, "measured" in tags)
+
+
+@cache
+def _of_cell(source: str, measured: bool) -> list[_Statement]:
+    found = []
+    for node in parse(source).body:
+        found.append(_statement(node, measured))
+        if not measured:
+            found += [_statement(v, True) for v in _recorded(node)]
+    return found
 
 
 def _recorded(node: ast.AST) -> list[ast.expr]:
