@@ -212,6 +212,35 @@ def marked() -> str:
     )
 
 
+def five_intervals() -> str:
+    """Return five intervals of a difference, over the band of those that do not matter."""
+    ends = {"1": (-0.35, 0.4), "2": (0.2, 0.8), "3": (-1.3, 1.5), "4": (-0.4, 1.7), "5": (1.3, 2.1)}
+    across, wide = 280, 90
+    rows = "".join(
+        f'<path d="M{across + wide * low:g} {30 * n + 22}H{across + wide * high:g}" '
+        'stroke="currentColor" stroke-width="3"/>'
+        f'<circle cx="{across + wide * (low + high) / 2:g}" cy="{30 * n + 22}" r="5"/>'
+        f'<text x="30" y="{30 * n + 26}">{name}</text>'
+        for n, (name, (low, high)) in enumerate(ends.items())
+    )
+    marks = zip((-1, 0, 1), ("−margin", "no difference", "margin"), strict=True)
+    words = "".join(
+        f'<text x="{across + wide * at}" y="184" text-anchor="middle">{said}</text>'
+        for at, said in marks
+    )
+    return svg(
+        560,
+        196,
+        "Five intervals of a difference over a band of differences that do not matter. One lies "
+        "inside the band; one inside it and beside zero; one reaches out of the band on both "
+        "sides; one reaches out on one side; one lies outside",
+        f'<rect x="{across - wide}" y="4" width="{2 * wide}" height="162" fill-opacity="0.15"/>',
+        f'<path d="M{across} 4V166" stroke="currentColor" stroke-opacity="0.5"/>',
+        rows,
+        words,
+    )
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
@@ -219,6 +248,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "silent-bugs-detectors.svg": detectors,
     "visualization-four.svg": four_ways,
     "inside-marked.svg": marked,
+    "equal-enough-intervals.svg": five_intervals,
 }
 
 

@@ -171,6 +171,7 @@ ELSEWHERE = {
         "403": "a status of HTTP, as Visdom's server gave it on the day named",
     },
     "inside": {},
+    "equal-enough": {"357": "the digits' pictures to test on; first-network prints their number"},
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
