@@ -1,0 +1,145 @@
+"""What the training programs in Keras beside this file share."""
+
+import json
+
+import keras
+import numpy as np
+from keras import ops
+from shared import triangle
+
+BACKEND = keras.backend.backend()
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+
+def prepare(args):
+    """Set seed and precision; return the type of weights."""
+    keras.utils.set_random_seed(args.seed)
+    if BACKEND == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
+    if args.precision == "float64":
+        keras.config.set_floatx("float64")
+    elif args.precision != "float32":
+        keras.mixed_precision.set_dtype_policy(f"mixed_{args.precision}")
+    return keras.config.floatx()
+
+
+def device():
+    """Return what PyTorch would call the device."""
+    gpus = [name for name in keras.distribution.list_devices() if "cpu" not in name.lower()]
+    return "cuda" if gpus else "cpu"
+
+
+class Feed:
+    """Gives `fit` the batches that it is told, through tf.data where that is there."""
+
+    def __init__(self, *arrays):
+        self.arrays = arrays
+        if BACKEND == "tensorflow":
+            with tf.device("CPU"):
+                self.arrays = [tf.constant(array) for array in arrays]
+
+    def __call__(self, order):
+        """Return a dataset of batches; `order` says which examples are in each."""
+        if BACKEND != "tensorflow":
+            return Batches(order, self.arrays)
+
+        def gather(batch):
+            return tuple(tf.gather(array, batch) for array in self.arrays)
+
+        indices = tf.data.Dataset.from_tensor_slices(np.stack(order))
+        return indices.map(gather, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+class Batches(keras.utils.PyDataset):
+    """The same for any backend."""
+
+    def __init__(self, order, arrays):
+        super().__init__()
+        self.order, self.arrays = order, arrays
+
+    def __len__(self):
+        return len(self.order)
+
+    def __getitem__(self, step):
+        return tuple(array[self.order[step]] for array in self.arrays)
+
+
+class Triangle(keras.optimizers.schedules.LearningRateSchedule):
+    """Up in a line, and down to nothing."""
+
+    def __init__(self, rate, steps, warm):
+        self.rate, self.steps, self.warm = rate, steps, max(1, warm)
+
+    def __call__(self, step):
+        step = ops.cast(step, keras.config.floatx())
+        return self.rate * triangle(step, self.steps, self.warm, ops.minimum)
+
+
+class Learner(keras.Model):
+    """Tells each batch's own loss; `fit` tells the mean of the losses so far."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.latest = keras.metrics.Sum("latest")
+
+    def compute_loss(self, *args, **kwargs):
+        loss = super().compute_loss(*args, **kwargs)
+        self.latest.reset_state()
+        self.latest.update_state(loss)
+        return loss
+
+
+class Keep(keras.callbacks.Callback):
+    """Writes losses, events and checkpoints."""
+
+    def __init__(self, run, model):
+        super().__init__()
+        self.run = run
+        self.set_model(model)
+        model.optimizer.build(model.trainable_variables)
+        self.board = None
+        if BACKEND == "tensorflow":
+            self.board = tf.summary.create_file_writer(str(run.folder))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.run.note(self.run.step + 1, logs["latest"])
+        if self.run.step % 10 == 0:
+            self.scalar("loss", logs["latest"])
+        if self.run.due():
+            self.save()
+            self.run.leave_if_told()
+
+    def scalar(self, name, value):
+        """Show a number in TensorBoard."""
+        if self.board:
+            with self.board.as_default():
+                tf.summary.scalar(name, value, self.run.step)
+
+    def variables(self):
+        """Return what the rest of the training depends on.
+
+        Seeds of layers are among it: `save_weights`, and so BackupAndRestore, leave them out.
+        """
+        metrics = {id(v) for metric in self.model.metrics for v in metric.variables}
+        own = [v for v in self.model.variables if id(v) not in metrics]
+        return [*own, *self.model.optimizer.variables]
+
+    def save(self):
+        """Write a checkpoint."""
+        if BACKEND == "jax":
+            self.model.jax_state_sync()
+        arrays = [ops.convert_to_numpy(v) for v in self.variables()]
+        progress = json.dumps(self.run.progress())
+        with self.run.writing("checkpoint.npz") as path, path.open("wb") as file:
+            np.savez(file, *arrays, progress=progress)
+
+    def load(self, path):
+        """Take over what `save` wrote."""
+        variables = self.variables()
+        with np.load(path) as file:
+            arrays = [file[f"arr_{place}"] for place in range(len(file.files) - 1)]
+            progress = json.loads(str(file["progress"]))
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        return progress
