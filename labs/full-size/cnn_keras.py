@@ -54,10 +54,11 @@ class Augment(layers.Layer):
         count = ops.shape(x)[0]
         height, width = x.shape[1:3]
         far = height // 8
-        up, left = (
-            keras.random.randint((count, 1), 0, 2 * far + 1, seed=self.drawn) for _ in range(2)
+        rows, columns = (
+            keras.random.randint((count, 1), 0, 2 * far + 1, seed=self.drawn)
+            + ops.arange(side, dtype="int32")
+            for side in (height, width)
         )
-        rows, columns = up + ops.arange(height), left + ops.arange(width)
         mirrored = keras.random.uniform((count, 1), seed=self.drawn) < 0.5
         columns = ops.where(mirrored, ops.flip(columns, 1), columns)
         x = ops.pad(x, ((0, 0), (far, far), (far, far), (0, 0)), mode="reflect")

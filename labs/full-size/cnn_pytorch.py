@@ -177,6 +177,7 @@ def main():
         batch_size=None,  # the sampler gives whole batches
         sampler=order[run.step :],
         num_workers=args.workers,
+        generator=torch.Generator(),  # or it draws from what `augment` draws from
         pin_memory=bool(args.workers) and DEVICE.type == "cuda",
     )
     with SummaryWriter(run.folder, purge_step=run.step + 1) as board:

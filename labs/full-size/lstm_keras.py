@@ -95,10 +95,9 @@ def main():
     keep.scalar("bits per character", bits)
     with run.writing("model.keras") as file:
         keras.Model(model.input, model.output).save(file)
-    if args.sample:
-        print(write(model, args.sample, found.alphabet, args))
+    sample = write(model, args.sample, found.alphabet, args)
     read = args.batch * args.length
-    run.finish(device(), read, "characters", seconds, bits_per_character=bits)
+    run.finish(device(), read, "characters", seconds, bits_per_character=bits, sample=sample)
 
 
 if __name__ == "__main__":

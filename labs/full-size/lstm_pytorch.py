@@ -150,6 +150,7 @@ def main():
         batch_size=None,  # the sampler gives whole batches
         sampler=order[run.step :],
         num_workers=args.workers,
+        generator=torch.Generator(),  # or it draws from what dropout draws from
         pin_memory=bool(args.workers) and DEVICE.type == "cuda",
     )
     with SummaryWriter(run.folder, purge_step=run.step + 1) as board:
@@ -166,10 +167,9 @@ def main():
         board.add_scalar("bits per character", bits, run.step)
     with run.writing("model.pt") as file:
         torch.save(net.state_dict(), file)
-    if args.sample:
-        print(trainer.write(args.sample, found.alphabet))
+    sample = trainer.write(args.sample, found.alphabet)
     read = args.batch * args.length
-    run.finish(DEVICE.type, read, "characters", seconds, bits_per_character=bits)
+    run.finish(DEVICE.type, read, "characters", seconds, bits_per_character=bits, sample=sample)
 
 
 if __name__ == "__main__":

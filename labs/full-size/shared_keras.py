@@ -15,10 +15,10 @@ if BACKEND == "tensorflow":
 def prepare(args):
     """Set seed and precision; return the type of weights."""
     keras.utils.set_random_seed(args.seed)
-    if BACKEND == "tensorflow":
-        tf.config.experimental.enable_op_determinism()
     if args.precision == "float64":
         keras.config.set_floatx("float64")
+        if BACKEND == "tensorflow":  # to the last digit, on a GPU too
+            tf.config.experimental.enable_op_determinism()
     elif args.precision != "float32":
         keras.mixed_precision.set_dtype_policy(f"mixed_{args.precision}")
     return keras.config.floatx()
