@@ -171,7 +171,7 @@ ELSEWHERE = {
         "403": "a status of HTTP, as Visdom's server gave it on the day named",
     },
     "inside": {},
-    "full-size": {},
+    "full-size": {"357": "the pictures to test on"},
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
