@@ -76,6 +76,7 @@ def lab(chapter_name, *, slow=True):
         lab("visualization"),
         lab("watching"),
         lab("inside"),
+        lab("full-size"),
         lab("equal-enough"),
     ],
 )

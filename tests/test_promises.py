@@ -76,6 +76,7 @@ SEEN = {
     "visualization": {},
     "watching": {},
     "inside": {},
+    "full-size": {},
     "equal-enough": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
@@ -247,6 +248,7 @@ JUDGING = {
     "visualization": (),
     "watching": (),
     "inside": (),
+    "full-size": ("right", "test_loss"),
     "equal-enough": ("accuracy",),
 }
 

@@ -171,6 +171,7 @@ ELSEWHERE = {
         "403": "a status of HTTP, as Visdom's server gave it on the day named",
     },
     "inside": {},
+    "full-size": {"357": "the pictures to test on"},
     "equal-enough": {"357": "the digits' pictures to test on; first-network prints their number"},
 }
 # What an equation in the prose may be made of.
