@@ -76,6 +76,7 @@ def lab(chapter_name, *, slow=True):
         lab("visualization"),
         lab("watching"),
         lab("inside"),
+        lab("memory"),
     ],
 )
 def test_a_notebook_finds_on_the_device_what_the_book_says(device, chapter_name, tmp_path):

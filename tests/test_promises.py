@@ -76,6 +76,7 @@ SEEN = {
     "visualization": {},
     "watching": {},
     "inside": {},
+    "memory": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
         "decoded": "both lists are rungs of the proof",
@@ -246,6 +247,7 @@ JUDGING = {
     "visualization": (),
     "watching": (),
     "inside": (),
+    "memory": (),
 }
 
 
