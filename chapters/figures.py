@@ -228,9 +228,7 @@ def step() -> str:
         for n, height in enumerate(heights):
             path += f"V{bottom - unit * (base + height):g}H{40 + wide * (n + 1):g}"
         path += f"V{bottom - unit * base}"
-        parts.append(
-            f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="2"{look}/>'
-        )
+        parts.append(f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="2"{look}/>')
     floor = f'<rect x="40" y="{bottom - unit * base}" width="400" height="{unit * base}"'
     parts.append(f'{floor} fill-opacity="0.25"/>')
     parts.append(f'<path d="M40 20V{bottom}H450" fill="none" stroke="currentColor"/>')
@@ -239,7 +237,9 @@ def step() -> str:
     parts.append('<text x="340" y="190" text-anchor="middle">backward</text>')
     parts.append('<text x="250" y="34">all activations kept</text>')
     parts.append('<text x="246" y="134" text-anchor="middle">computed again</text>')
-    parts.append('<text x="14" y="96" text-anchor="middle" transform="rotate(-90 14 96)">bytes</text>')
+    parts.append(
+        '<text x="14" y="96" text-anchor="middle" transform="rotate(-90 14 96)">bytes</text>'
+    )
     return svg(
         480,
         200,
