@@ -241,6 +241,44 @@ def five_intervals() -> str:
     )
 
 
+def step() -> str:
+    """Return what one step holds over time, plain and with four pieces computed again; a sketch."""
+    layers, piece = 8, 2
+    plain = [*range(layers + 1), *range(layers - 1, -1, -1)]
+    lean = [n // piece for n in range(layers + 1)]
+    for pieces in range(layers // piece, 0, -1):
+        lean += [pieces + n for n in range(1, piece)]  # computed again,
+        lean += [pieces + piece - 1 - n for n in range(1, piece + 1)]  # and let go
+    base, unit, bottom = 2, 13, 170
+    parts = []
+    for heights, look in ((plain, ""), (lean, ' stroke-dasharray="5 3"')):
+        wide = 400 / len(heights)
+        path = f"M40 {bottom - unit * base}"
+        for n, height in enumerate(heights):
+            path += f"V{bottom - unit * (base + height):g}H{40 + wide * (n + 1):g}"
+        path += f"V{bottom - unit * base}"
+        parts.append(f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="2"{look}/>')
+    floor = f'<rect x="40" y="{bottom - unit * base}" width="400" height="{unit * base}"'
+    parts.append(f'{floor} fill-opacity="0.25"/>')
+    parts.append(f'<path d="M40 20V{bottom}H450" fill="none" stroke="currentColor"/>')
+    parts.append('<text x="240" y="162" text-anchor="middle">weights, gradients, optimizer</text>')
+    parts.append('<text x="140" y="190" text-anchor="middle">forward</text>')
+    parts.append('<text x="340" y="190" text-anchor="middle">backward</text>')
+    parts.append('<text x="250" y="34">all activations kept</text>')
+    parts.append('<text x="246" y="134" text-anchor="middle">computed again</text>')
+    parts.append(
+        '<text x="14" y="96" text-anchor="middle" transform="rotate(-90 14 96)">bytes</text>'
+    )
+    return svg(
+        480,
+        200,
+        "Two curves of bytes held during one step. The first climbs in stairs through the forward "
+        "pass and comes down in stairs through the backward pass. The second climbs half as high, "
+        "and on its way down has a small peak for each piece that is computed again",
+        *parts,
+    )
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
@@ -249,6 +287,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "visualization-four.svg": four_ways,
     "inside-marked.svg": marked,
     "equal-enough-intervals.svg": five_intervals,
+    "memory-step.svg": step,
 }
 
 

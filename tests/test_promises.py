@@ -78,6 +78,7 @@ SEEN = {
     "inside": {},
     "full-size": {},
     "equal-enough": {},
+    "memory": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
         "decoded": "both lists are rungs of the proof",
@@ -250,6 +251,7 @@ JUDGING = {
     "inside": (),
     "full-size": ("right", "test_loss"),
     "equal-enough": ("accuracy",),
+    "memory": (),
 }
 
 

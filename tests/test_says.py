@@ -173,6 +173,11 @@ ELSEWHERE = {
     "inside": {},
     "full-size": {"357": "the pictures to test on"},
     "equal-enough": {"357": "the digits' pictures to test on; first-network prints their number"},
+    "memory": {
+        "65504": "the largest float16; the table prints it as 6.6e+04",
+        "0.0078": "the step after 1 in bfloat16, as the table prints it",
+        "2000": "good steps after which both frameworks double the scale, by default",
+    },
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
