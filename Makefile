@@ -14,6 +14,8 @@ ASK := import glob, signal, sys, urllib.request as web; \
   signal.alarm(5); web.urlopen("$(CPU_INDEX)/torch/"); print("--extra-index-url $(CPU_INDEX)")
 CPU_BUILD = $(if $(filter cpu,$(FRAMEWORKS)),$(shell $(PYTHON) -c '$(ASK)' 2>/dev/null))
 BIN := .venv/bin
+# Hundreds of Pythons import labkit in the tests: compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 # Two modules of tests at a time: most wait for programs that they start.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)

@@ -50,7 +50,10 @@ class Card(SphinxDirective):
         return pages.course(str(self.env.srcdir))
 
     def depends_on(self, *files: Path) -> None:
-        """Have the page made anew when one of some files changes, comes or goes."""
+        """Have the page made anew when one of some files changes, comes or goes.
+
+        While one is missing, each build makes the page anew.
+        """
         for file in files:
             self.env.note_dependency(str(file))
 
@@ -121,7 +124,8 @@ class TwinLadder(Card):
     def make(self) -> list[nodes.Node]:
         """Return one line where all rungs hold, which opens to a table, one row a rung."""
         chapter, records = self.course.chapter(self.arguments[0]), self.course.records
-        self.depends_on(*(records.path(chapter.name, f) for f in (*FRAMEWORKS, third.NAME)))
+        shown_by = (*FRAMEWORKS, third.NAME) if chapter.lab.third else FRAMEWORKS
+        self.depends_on(*(records.path(chapter.name, f) for f in shown_by))
         rungs = prove.of_chapter(records, chapter.lab)
         shown = [(rung, _part(rung.difference)) for rung in rungs]
         broken = [rung for rung in rungs if not rung.holds]
