@@ -21,7 +21,7 @@ from conftest import ROOT
 from tensorboard.compat import tf2
 from test_launch import gone
 
-from labkit import programs, twins
+from labkit import data, programs, twins
 
 tf2.summary  # noqa: B018  (found before a program in PyTorch tells TensorBoard to do without)
 FOLDER = ROOT / "labs" / "full-size"
@@ -43,6 +43,16 @@ def small(name, **more):
 
 def checkpoint(name):
     return FORMATS[name.split("_")[1]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def text(tmp_path_factory):
+    """Of little text a test is soon done."""
+    file = tmp_path_factory.mktemp("data") / "own.txt"
+    file.write_text(data.text("python-docs")[:30_000])
+    for options in (SMALL["lstm"], TWINS["lstm"]):
+        options["data"] = file
+    return file
 
 
 @pytest.fixture(autouse=True)
@@ -361,7 +371,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("name", ["cnn_pytorch", "lstm_keras"])
-def test_a_run_is_never_overwritten(name, begun, refused, tmp_path):
+def test_a_run_is_never_overwritten(name, begun, refused, text):
     out = begun(name)
     before = contents(out)
     says = refused(name, out, **small(name))
@@ -374,11 +384,9 @@ def test_a_run_is_never_overwritten(name, begun, refused, tmp_path):
     other = {"cnn_pytorch": "cnn_keras", "lstm_keras": "lstm_pytorch"}[name]
     says = refused(other, out, resume=True, **small(name))
     assert f"was begun with program {name}, not {other}" in says
-    data = tmp_path / "own.txt"
     if kind == "lstm":
-        data.write_text("Another text. " * 999)
-        says = refused(name, out, resume=True, **small(name, data=data))
-        assert "was begun with data pydoc, not" in says
+        says = refused(name, out, resume=True, **small(name, data="pydoc"))
+        assert f"was begun with data {text}, not pydoc" in says
     assert contents(out) == before
 
 
