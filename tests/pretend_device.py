@@ -348,6 +348,8 @@ def replace():
         "manual_seed_all": None,
         "empty_cache": None,
         "set_rng_state": None,
+        "reset_peak_memory_stats": None,
+        "max_memory_allocated": 0,
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
