@@ -249,7 +249,7 @@ JUDGING = {
     "visualization": (),
     "watching": (),
     "inside": (),
-    "full-size": ("right", "test_loss"),
+    "full-size": ("count_right", "test_loss"),
     "equal-enough": ("accuracy",),
     "memory": (),
 }
