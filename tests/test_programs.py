@@ -68,6 +68,15 @@ def process(monkeypatch):
     keras.config.set_dtype_policy(kept[0])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def modules_of_their_own():
+    """Hypothesis reads the text of what is imported: the programs go when these tests have ended."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(FOLDER)):
+            del sys.modules[name]
+
+
 @pytest.fixture
 def main(monkeypatch):
     """Run a program here, as `labkit.programs.run` does in a process of its own."""
