@@ -70,7 +70,7 @@ def process(monkeypatch):
 
 @pytest.fixture(autouse=True, scope="module")
 def modules_of_their_own():
-    """Hypothesis reads the text of what is imported: the programs go when these tests have ended."""
+    """Hypothesis reads the text of all that is imported: the programs go when these tests end."""
     yield
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(FOLDER)):
