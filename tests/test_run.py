@@ -15,11 +15,12 @@ import pytest
 from conftest import FRONT, chapter_text
 
 from labkit import record
-from labkit.files import WriteError
+from labkit.files import WriteError, write_whole
 from labkit.press import chapter, claims, fingerprint, keep, run
 from labkit.press.course import Course
 from labkit.press.outputs import addresses
 from labkit.press.stale import plan
+from labkit.programs import ProgramError
 
 pytestmark = pytest.mark.engine
 
@@ -128,6 +129,19 @@ def test_what_a_notebook_uses_of_labkit_is_found():
     assert names("# labkit.plot\n'labkit.plot'") == always
     reached = always | {"archives", "data", "downloads", "exercise"}
     assert names("from labkit import data, exercise") == reached
+
+
+def test_a_program_that_a_notebook_names_is_among_its_files(monkeypatch, tmp_path):
+    def find(name):
+        if not (file := tmp_path / f"{name}.py").exists():
+            raise ProgramError(name)
+        return file
+
+    for file in ("labs/train.py", "labs/shared_torch.py", "labs/other.py"):
+        write_whole(tmp_path / file, "1 + 1\n")
+    monkeypatch.setattr(fingerprint.programs, "find", find)
+    found = set(fingerprint.labkit_files("x = 'and/or'\nrun('labs/train')", always=()))
+    assert found == {tmp_path / "labs/train.py", tmp_path / "labs/shared_torch.py"}
 
 
 def test_a_failure_names_its_place_and_leaves_the_old_notebook(course):

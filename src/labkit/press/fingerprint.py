@@ -9,12 +9,13 @@ import json
 import re
 import symtable
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from labkit import record
+from labkit import programs, record
 from labkit.press.chapter import ANSWERS, Chapter
 
 HOME = Path(record.__file__).parent
@@ -68,7 +69,8 @@ def of_chapter_timings(chapter: Chapter, framework: str) -> str | None:
 def labkit_files(*codes: str, always: Iterable[str] = ("session",)) -> list[Path]:
     """Return the files of labkit's learner's wing that some pieces of code reach, sorted.
 
-    A notebook's session is reached `always`.
+    A notebook's session is reached `always`; a training program by its name, ``chapter/program``,
+    with what it shares with those beside it.
     """
     queue = [*always, *(name for code in codes for name in _reached_by(code))]
     found: set[Path] = set()
@@ -77,13 +79,26 @@ def labkit_files(*codes: str, always: Iterable[str] = ("session",)) -> list[Path
         if file not in found and file.is_file():
             found.add(file)
             queue += _imported_by(file.read_text(encoding="utf-8"))
-    return sorted(found)
+    return sorted(found.union(*map(_programs_of, codes)))
 
 
 # Both twins hold most cells, and all reach the same few modules: each text is looked at once.
 @cache
 def _reached_by(cell: str) -> list[str]:
     return list(_modules(parse(cell)))
+
+
+@cache
+def _programs_of(cell: str) -> frozenset[Path]:
+    """Return the files of the training programs that a cell names."""
+    found: set[Path] = set()
+    for node in ast.walk(parse(cell)):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and re.fullmatch(r"[\w-]+/\w+", text):
+            with suppress(programs.ProgramError):
+                program = programs.find(text)
+                found.update([program, *program.parent.glob("shared*.py")])
+    return frozenset(found)
 
 
 @cache

@@ -50,10 +50,22 @@ class TwinTabs(SphinxTransform):
             content = create_component(
                 "tab-content",
                 classes=["sd-tab-content", f"twin-{framework}"],
-                children=[n for n in group if _twin(n) == framework],
+                children=_in_rows([n for n in group if _twin(n) == framework]),
             )
             tabs += create_component("tab-item", classes=["sd-tab-item"], children=[label, content])
         _anchor(frame, step)
+
+
+def _in_rows(tab: list[nodes.Element]) -> list[nodes.Element]:
+    """Return what a tab holds as prose above, code and prose below, the prose in one box each.
+
+    Side by side, both tabs' parts share rows, and a second box would lie over the first.
+    """
+    places = [n for n, node in enumerate(tab) if _is_code(node)] or [-1]
+    begin, end = max(places[0], 0), places[-1] + 1
+    above = nodes.container("", *tab[:begin], classes=["twin-words", "twin-above"])
+    below = nodes.container("", *tab[end:], classes=["twin-words"])
+    return [*([above] if begin else []), *tab[begin:end], *([below] if tab[end:] else [])]
 
 
 def _twin(node: nodes.Node) -> str | None:
