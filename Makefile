@@ -19,7 +19,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two modules of tests or strict runs at a time, in the order of their collection.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)
-LOCKED = $(PIP) --require-hashes -r $(LOCK) && $(PIP) --no-deps --no-build-isolation
+LOCKED = $(PIP) --no-compile --require-hashes -r $(LOCK) && $(PIP) --no-deps --no-build-isolation
+# pip compiles on one core. A few files that packages bring are no Python of today.
+COMPILE = $(if $(LOCK),$(BIN)/python -m compileall -qq -j 0 .venv/lib || true)
 INSTALL = $(if $(LOCK),$(LOCKED),$(PIP))
 
 .PHONY: book serve lab test test-all static unit notebooks browser third numbers format clean
@@ -81,6 +83,7 @@ clean:
 	@echo "installing into .venv, about two minutes"
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) -e '.[$(FRAMEWORKS),tools,book]'
+	@$(COMPILE)
 	@touch $@
 
 .venv/test: .venv/book
