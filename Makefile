@@ -16,10 +16,12 @@ CPU_BUILD = $(if $(filter cpu,$(FRAMEWORKS)),$(shell $(PYTHON) -c '$(ASK)' 2>/de
 BIN := .venv/bin
 # Hundreds of Pythons import labkit in the tests: compiled once, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
-# Two modules of tests at a time: most wait for programs that they start.
-SIDE_BY_SIDE ?= -n 2 --dist loadfile
+# Two modules of tests or strict runs at a time, in the order of their collection.
+SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 PIP = $(BIN)/python -m pip install --disable-pip-version-check -q $(CPU_BUILD) $(PIP_FLAGS)
-LOCKED = $(PIP) --require-hashes -r $(LOCK) && $(PIP) --no-deps --no-build-isolation
+LOCKED = $(PIP) --no-compile --require-hashes -r $(LOCK) && $(PIP) --no-deps --no-build-isolation
+# pip compiles on one core. A few files that packages bring are no Python of today.
+COMPILE = $(if $(LOCK),$(BIN)/python -m compileall -qq -j 0 .venv/lib || true)
 INSTALL = $(if $(LOCK),$(LOCKED),$(PIP))
 
 .PHONY: book serve lab test test-all static unit notebooks browser third numbers format clean
@@ -57,7 +59,7 @@ unit: .venv/test
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py --ignore tests/test_third_twin.py
 
 notebooks: .venv/test  ## those of one chapter: make notebooks CHAPTER=graphs
-	$(BIN)/pytest -m "notebook and not slow" -k "$(CHAPTER)"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "notebook and not slow" -k "$(CHAPTER)"
 
 browser: .venv/test
 	$(BIN)/pytest tests/test_book.py tests/test_third_twin.py
@@ -81,6 +83,7 @@ clean:
 	@echo "installing into .venv, about two minutes"
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) -e '.[$(FRAMEWORKS),tools,book]'
+	@$(COMPILE)
 	@touch $@
 
 .venv/test: .venv/book

@@ -28,6 +28,26 @@ def pytest_configure(config):
     config.pluginmanager.register(remembered)
 
 
+def by_itself(nodeid):
+    """Say whether a test is handed to a worker alone, not with its module: strict runs are long."""
+    return "::test_a_strict_run[" in nodeid
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not by_itself(item.nodeid))  # what is long begins first
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if by_itself(nodeid) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
 FRONT = """\
 ---
 jupytext: {text_representation: {extension: .md, format_name: myst}}

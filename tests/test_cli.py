@@ -235,8 +235,3 @@ def test_a_folder_that_cannot_be_made_is_one_message(course):
     assert done.returncode == 1
     assert "_build: File exists" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_the_courses_chapters_are_linted():
-    done = labkit("check", cwd=ROOT)
-    assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 
 import yaml
-from conftest import ROOT
+from conftest import ROOT, by_itself
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -133,7 +133,6 @@ UNSEEN = {
     "jupyterlab": "`make lab` opens it",
     "mypy": "a command of `make test`",
     "pytest-timeout": "the setting `timeout`",
-    "pytest-xdist": "pytest's option -n",
     "ruff": "a command of `make test`",
     "xprof": "TensorBoard loads it for its tab of profiles",
     "sphinx-multitoc-numbering": "Jupyter Book loads it",
@@ -242,7 +241,7 @@ def test_the_parts_of_the_tests_are_all_tests():
         "test": '$(SIDE_BY_SIDE) -m "not slow"',
         "unit": '$(SIDE_BY_SIDE) -m "not slow and not notebook" --ignore tests/test_book.py '
         "--ignore tests/test_third_twin.py",
-        "notebooks": '-m "notebook and not slow" -k "$(CHAPTER)"',
+        "notebooks": '$(SIDE_BY_SIDE) -m "notebook and not slow" -k "$(CHAPTER)"',
         "browser": "tests/test_book.py tests/test_third_twin.py",
     }
     for part, options in recipes.items():
@@ -250,15 +249,19 @@ def test_the_parts_of_the_tests_are_all_tests():
     for file in recipes["browser"].split():
         assert not re.search(r"mark\.(slow|notebook)", (ROOT / file).read_text())
     assert recipes.keys() - {"test"} | {"static"} <= jobs.keys()
+    marked = [p for p in (ROOT / "tests").glob("test_*.py") if "mark.notebook" in p.read_text()]
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m"]
     listed = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "notebook and not slow"],
+        [*collect, "notebook and not slow", *marked],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    names = [line.split("[")[-1] for line in listed.stdout.splitlines() if "::" in line]
-    assert len(names) > len(chapters)
+    lines = [line for line in listed.stdout.splitlines() if "::" in line]
+    assert sum(map(by_itself, lines)) == 2 * len(chapters)
+    names = [line.split("[")[-1] for line in lines]
+    assert len(names) > 2 * len(chapters)
     for name in names:
         assert sum(c in name for c in chapters) == 1, name
 
