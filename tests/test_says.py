@@ -183,6 +183,7 @@ ELSEWHERE = {
         "384": "its graphics cards",
         "2022": "when it was trained",
         "2.21": "the release of TensorFlow that was looked at",
+        "200": "the steps that the project asks for at least",
     },
 }
 # What an equation in the prose may be made of.
