@@ -309,8 +309,8 @@ def two_workers() -> str:
         248,
         "A batch of 32 pictures is cut into two parts of 16. Each goes to a worker with a copy of "
         "all 1418 weights, 11,344 bytes, which makes a gradient as large. Both gradients go into a "
-        "box, all-reduce, and combined they come back to both workers. Below each worker stands its "
-        "fingerprint",
+        "box, all-reduce, and combined they come back to both workers. Below each worker stands "
+        "its fingerprint",
         *rows,
         '<rect x="372" y="16" width="94" height="194" fill-opacity="0.15"/>',
         '<text x="419" y="108" text-anchor="middle" font-weight="bold">all-reduce</text>',
