@@ -35,9 +35,9 @@ def network(letters, args, batch=None):
     x = layers.Embedding(letters, 32)(x)
     for place in range(args.layers):
         x = layers.LSTM(args.width, return_sequences=True, stateful=batch is not None)(x)
-        dropout = layers.Dropout(args.dropout)
+        dropout = layers.Dropout(args.dropout, seed=args.seed + place)
         if args.dropout:
-            dropout.seed_generator = Seeds(args.seed + place)
+            dropout.seed_generator.__class__ = Seeds  # the layer takes no other generator
         x = dropout(x)
     x = layers.Dense(letters)(x)
     # What the loss is made of has 32 bits or more.
