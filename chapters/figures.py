@@ -279,6 +279,45 @@ def step() -> str:
     )
 
 
+def two_workers() -> str:
+    """Return one step of two workers: what is cut, what is copied, what travels."""
+    digits = data.images("digits").train_images[:32, :, :, 0]
+    rows = []
+    for rank, top in enumerate((16, 136)):
+        middle = top + 44
+        rows += [
+            digit(picture, 14 + 38 * (n % 2), top + 38 * (n // 2), 32)
+            for n, picture in enumerate(digits[16 * rank : 16 * rank + 4])
+        ]
+        rows += [
+            f'<text x="50" y="{top + 92}" text-anchor="middle">16 of 32 pictures</text>',
+            f'<path d="M96 {middle - 8}h24v-4l8 5l-8 5v-4h-24z"/>',
+            f'<rect x="138" y="{top}" width="132" height="74" fill="none" stroke="currentColor"/>',
+            f'<text x="204" y="{top + 22}" text-anchor="middle" font-weight="bold">'
+            f"worker {rank}</text>",
+            f'<text x="204" y="{top + 42}" text-anchor="middle">all 1418 weights</text>',
+            f'<text x="204" y="{top + 60}" text-anchor="middle">11,344 bytes</text>',
+            f'<path d="M282 {middle - 16}h70v-4l8 5l-8 5v-4h-70z"/>',
+            f'<text x="318" y="{middle - 24}" text-anchor="middle">its gradient</text>',
+            f'<path d="M360 {middle + 8}h-70v-4l-8 5l8 5v-4h70z"/>',
+            f'<text x="318" y="{middle + 32}" text-anchor="middle">combined</text>',
+            f'<path d="M204 {top + 76}v8" stroke="currentColor"/>',
+            f'<text x="204" y="{top + 98}" text-anchor="middle">fingerprint</text>',
+        ]
+    return svg(
+        480,
+        248,
+        "A batch of 32 pictures is cut into two parts of 16. Each goes to a worker with a copy of "
+        "all 1418 weights, 11,344 bytes, which makes a gradient as large. Both gradients go into a "
+        "box, all-reduce, and combined they come back to both workers. Below each worker stands "
+        "its fingerprint",
+        *rows,
+        '<rect x="372" y="16" width="94" height="194" fill-opacity="0.15"/>',
+        '<text x="419" y="108" text-anchor="middle" font-weight="bold">all-reduce</text>',
+        '<text x="419" y="128" text-anchor="middle">11,344 bytes</text>',
+    )
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
@@ -288,6 +327,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "inside-marked.svg": marked,
     "equal-enough-intervals.svg": five_intervals,
     "memory-step.svg": step,
+    "distributed-step.svg": two_workers,
 }
 
 

@@ -286,6 +286,9 @@ SETTLED = {
     "tensorboard-tf-only": "false",
     "tensorboard-features": "depends",
     "graph-view": "partly",
+    "torch-native-async": "partly",
+    "tf-manual-device": "false",
+    "tf-minimal-changes": "depends",
 }
 TIMED = {
     "graph-faster": {"holds", "depends", "undecided"},
@@ -344,7 +347,29 @@ FOUND = {
 }
 SEES = {"line by line": 1, "graph": 1}
 BLIND = {"line by line": 1, "graph": 0}
+LINES = {"loop": [9, 4, 14], "fit": [1, 0, 4]}
+BOTH = {"loop": 1, "fit": 1}
 RECORDS: dict[str, tuple[dict, dict[str, dict]]] = {
+    "torch-native-async": (
+        {"changes": LINES, "equal": BOTH},
+        {
+            "partly": {},
+            "holds": {"changes": {"loop": [5, 2, 14]}},
+            "false": {"equal": {"loop": 0}},
+        },
+    ),
+    "tf-manual-device": (
+        {"placed": 0, "equal": BOTH},
+        {"false": {}, "partly": {"equal": {"loop": 1, "fit": 0}}, "holds": {"placed": 6}},
+    ),
+    "tf-minimal-changes": (
+        {"changes": LINES, "equal": BOTH},
+        {
+            "depends": {},
+            "holds": {"changes": {**LINES, "loop": [3, 1, 14]}},
+            "false": {"changes": {**LINES, "fit": [2, 0, 4]}},
+        },
+    ),
     "results-differ": (
         {
             "pytorch": [1.0, 0.5],

@@ -182,6 +182,13 @@ ELSEWHERE = {
         "0.0078": "the step after 1 in bfloat16, as the table prints it",
         "2000": "good steps after which both frameworks double the scale, by default",
     },
+    "distributed": {
+        "176": "billions of BLOOM's weights; its notes are cited",
+        "384": "its graphics cards",
+        "2022": "when it was trained",
+        "2.21": "the release of TensorFlow that was looked at",
+        "200": "the steps that the project asks for at least",
+    },
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}

@@ -6,8 +6,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 from keras import layers, ops
-from shared import Run, batches, pictures, pictures_parser, start
-from shared_keras import Feed, Keep, Learner, Triangle, device, prepare
+from shared import Run, add_devices, batches, pictures, pictures_parser, start
+from shared_keras import (
+    Feed,
+    Keep,
+    Learner,
+    Seeds,
+    Triangle,
+    copies,
+    device,
+    even,
+    prepare,
+    strategy,
+)
 
 from labkit import twins
 
@@ -15,7 +26,7 @@ from labkit import twins
 def block(x, width):
     """Apply convolution, batch normalization, ReLU."""
     x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization(epsilon=1e-3, momentum=0.875)(x)
+    x = layers.BatchNormalization(epsilon=1e-3, momentum=0.875, synchronized=copies() > 1)(x)
     return layers.ReLU()(x)
 
 
@@ -46,7 +57,7 @@ class Augment(layers.Layer):
 
     def __init__(self, seed):
         super().__init__()
-        self.drawn = keras.random.SeedGenerator(seed)
+        self.drawn = Seeds(seed)
 
     def call(self, x, training=False):
         if not training:
@@ -88,25 +99,29 @@ class SGD(keras.optimizers.SGD):
 
 
 def main():
-    args = pictures_parser(__doc__).parse_args()
+    parser = pictures_parser(__doc__)
+    add_devices(parser)
+    args = parser.parse_args()
     dtype = prepare(args)
+    scope = strategy(args)
     found = pictures(args.data, args.size, dtype)
     count, *shape = found.train[0].shape
     steps = args.steps or args.epochs * (count // args.batch)
     order = batches(count, args.batch, steps, args.seed)
     run = Run(args, steps, found.train)
-    net = resnet(shape, args.width, len(found.classes))
-    twins.first_weights(net, args.seed)
-    inputs = keras.Input(shape)
-    model = Learner(inputs, net(Augment(args.seed)(inputs) if args.augment else inputs))
-    momentum = {"momentum": args.momentum, "decay": args.weight_decay}
-    model.compile(
-        SGD(Triangle(args.rate, steps, steps // 5), **momentum),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=args.smooth),
-        metrics=["accuracy"],
-        jit_compile=args.compile,
-    )
-    keep = Keep(run, model)
+    with scope:
+        net = resnet(shape, args.width, len(found.classes))
+        twins.first_weights(net, args.seed)
+        inputs = keras.Input(shape)
+        model = Learner(inputs, net(Augment(args.seed)(inputs) if args.augment else inputs))
+        momentum = {"momentum": args.momentum, "decay": args.weight_decay}
+        model.compile(
+            SGD(Triangle(args.rate, steps, steps // 5), **momentum),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=args.smooth),
+            metrics=["accuracy"],
+            jit_compile=args.compile,
+        )
+        keep = Keep(run, model)
     run.restore("checkpoint.npz", keep.load)
     (x, y), (x_test, y_test) = (
         (images, keras.utils.to_categorical(labels, len(found.classes)).astype(dtype))
@@ -120,7 +135,8 @@ def main():
         scores = sum(net.predict(images, 1000, 0) for images in (x_test, x_test[:, :, ::-1]))
         accuracy = float((scores.argmax(1) == found.test[1]).mean())
     else:
-        accuracy = model.evaluate(x_test, y_test, 1000, 0, return_dict=True)["accuracy"]
+        size = even(len(x_test), 1000, args.devices)
+        accuracy = model.evaluate(x_test, y_test, size, 0, return_dict=True)["accuracy"]
     keep.scalar("accuracy", accuracy)
     with run.writing("model.keras") as file:
         net.save(file)

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from shared import Run, batches, pictures, pictures_parser, start, whole
-from shared_torch import DEVICE, Trainer, groups, prepare, to_device
+from shared_torch import DEVICE, RANK, Trainer, distributed, groups, prepare, to_device
 from torch import nn
 
 from labkit import twins
@@ -94,7 +94,7 @@ def main():
     count = len(found.train[0])
     steps = args.steps or args.epochs * (count // args.batch)
     order = batches(count, args.batch, steps, args.seed)
-    run = Run(args, steps, found.train)
+    run = Run(args, steps, found.train, RANK)
     net = ResNet(found.train[0].shape[-1], args.width, len(found.classes)).to(DEVICE)
     twins.first_weights(net, args.seed)
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
@@ -108,11 +108,12 @@ def main():
     )
     trainer = Trainer(args, run, net, optimizer, warm=steps // 5)
     run.restore("checkpoint.pt", trainer.load)
-    compiled = torch.compile(net) if args.compile else net
+    parallel = distributed(net)
+    parallel = torch.compile(parallel) if args.compile else parallel
 
     def loss_of(x, y):
         x = augment(x) if args.augment else x
-        scores = compiled(x.contiguous(memory_format=layout))
+        scores = parallel(x.contiguous(memory_format=layout))
         return F.cross_entropy(scores, y, label_smoothing=args.smooth)
 
     x, y, x_test, y_test = map(torch.from_numpy, (*found.train, *found.test))

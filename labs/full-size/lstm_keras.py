@@ -9,8 +9,21 @@ import math
 import keras
 import numpy as np
 from keras import layers, ops
-from shared import Run, batches, begun, start, text, text_parser
-from shared_keras import Feed, Keep, Learner, Triangle, dense, device, prepare
+from shared import Run, add_devices, batches, begun, start, text, text_parser
+from shared_keras import (
+    Feed,
+    Keep,
+    Learner,
+    Seeds,
+    Triangle,
+    copies,
+    dense,
+    device,
+    even,
+    prepare,
+    strategy,
+    total,
+)
 
 
 def network(letters, args, batch=None):
@@ -22,7 +35,10 @@ def network(letters, args, batch=None):
     x = layers.Embedding(letters, 32)(x)
     for place in range(args.layers):
         x = layers.LSTM(args.width, return_sequences=True, stateful=batch is not None)(x)
-        x = layers.Dropout(args.dropout, seed=args.seed + place)(x)
+        dropout = layers.Dropout(args.dropout, seed=args.seed + place)
+        if args.dropout:
+            dropout.seed_generator.__class__ = Seeds  # the layer takes no other generator
+        x = dropout(x)
     x = layers.Dense(letters)(x)
     # What the loss is made of has 32 bits or more.
     x = layers.Activation("linear", dtype=keras.config.floatx())(x)
@@ -41,10 +57,12 @@ class AdamW(keras.optimizers.AdamW):
         self.clip = clip
 
     def apply(self, grads, trainable_variables=None):
-        grads = [dense(gradient) for gradient in grads]
+        grads = total([dense(gradient) for gradient in grads])
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in grads))
         factor = ops.minimum(self.clip / (norm + 1e-6), 1)
-        super().apply([gradient * factor for gradient in grads], trainable_variables)
+        # Keras adds up over the devices, after clipping.
+        share = factor / copies()
+        super().apply([gradient * share for gradient in grads], trainable_variables)
 
 
 def write(model, count, alphabet, args):
@@ -61,36 +79,40 @@ def write(model, count, alphabet, args):
 
 
 def main():
-    args = text_parser(__doc__).parse_args()
+    parser = text_parser(__doc__)
+    add_devices(parser)
+    args = parser.parse_args()
     prepare(args)
+    scope = strategy(args)
     found = text(args.data, args.length)
     order = batches(len(found.train), args.batch, args.steps, args.seed)
     run = Run(args, args.steps, found.train)
-    model = network(len(found.alphabet), args)
-    begun(model, args)
-    optimizer = AdamW(
-        Triangle(args.rate, args.steps, args.steps // 10),
-        weight_decay=args.weight_decay,
-        beta_1=0.875,
-        beta_2=0.9921875,
-        # The frameworks add it at different places: this small, float64 does not see it.
-        epsilon=1e-30 if args.precision == "float64" else 1e-8,
-        clip=args.clip,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    model.compile(
-        optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )
-    keep = Keep(run, model)
+    with scope:
+        model = network(len(found.alphabet), args)
+        begun(model, args)
+        optimizer = AdamW(
+            Triangle(args.rate, args.steps, args.steps // 10),
+            weight_decay=args.weight_decay,
+            beta_1=0.875,
+            beta_2=0.9921875,
+            # The frameworks add it at different places: this small, float64 does not see it.
+            epsilon=1e-30 if args.precision == "float64" else 1e-8,
+            clip=args.clip,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        model.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=False,
+        )
+        keep = Keep(run, model)
     run.restore("checkpoint.npz", keep.load)
     if run.step < args.steps:
         rest = Feed(found.train[:, :-1], found.train[:, 1:])(order[run.step :])
         model.fit(rest, shuffle=False, callbacks=[keep], verbose=0)
     seconds = run.seconds
-    test = found.test
-    loss = model.evaluate(test[:, :-1], test[:, 1:], 100, 0, return_dict=True)["loss"]
+    test, size = found.test, even(len(found.test), 100, args.devices)
+    loss = model.evaluate(test[:, :-1], test[:, 1:], size, 0, return_dict=True)["loss"]
     bits = loss / math.log(2)
     keep.scalar("bits_per_character", bits)
     with run.writing("model.keras") as file:

@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 from shared import Run, batches, begun, start, text, text_parser, whole
-from shared_torch import DEVICE, Trainer, groups, prepare, to_device
+from shared_torch import DEVICE, RANK, Trainer, distributed, groups, prepare, to_device
 from torch import nn
 
 
@@ -59,7 +59,7 @@ def main():
     prepare(args)
     found = text(args.data, args.length)
     order = batches(len(found.train), args.batch, args.steps, args.seed)
-    run = Run(args, args.steps, found.train)
+    run = Run(args, args.steps, found.train, RANK)
     net = Net(len(found.alphabet), args.width, args.layers, args.dropout).to(DEVICE)
     begun(net, args)
     optimizer = torch.optim.AdamW(
@@ -72,8 +72,9 @@ def main():
     )
     trainer = Trainer(args, run, net, optimizer, warm=args.steps // 10, clip=args.clip)
     run.restore("checkpoint.pt", trainer.load)
+    parallel = distributed(net)
 
-    def loss_of(x, y):
+    def loss_of(x, y, net=parallel):
         return F.cross_entropy(net(x).flatten(0, 1), y.flatten())
 
     @torch.inference_mode()
@@ -83,7 +84,7 @@ def main():
         total = 0
         for part in pieces.split(100):
             with trainer.mixed:
-                total += len(part) * loss_of(*to_device(part[:, :-1], part[:, 1:])).item()
+                total += len(part) * loss_of(*to_device(part[:, :-1], part[:, 1:]), net).item()
         return total / len(pieces) / math.log(2)
 
     pieces = torch.from_numpy(found.train)

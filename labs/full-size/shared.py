@@ -34,7 +34,7 @@ same options. On SIGTERM it ends the step, writes a checkpoint and exits with co
 input is one line and exit code 2. In float64 the programs of both frameworks begin with the same
 weights, take the same batches and have the same losses, unless dropout or augmentation is on."""
 LOSSES = "losses.jsonl"
-FREE = {"out", "resume", "save_every", "workers", "sample"}
+FREE = {"out", "resume", "save_every", "workers", "sample", "devices"}
 """Options that change no loss: a run may go on with others."""
 
 
@@ -62,6 +62,13 @@ def number(kind: type, least: float, most: float = math.inf) -> Callable[[str], 
 def whole(least: int) -> Callable[[str], int]:
     """Return a reader for whole numbers."""
     return number(int, least)
+
+
+def add_devices(parser: argparse.ArgumentParser) -> None:
+    """Add the option of programs in Keras that train on several devices at once."""
+    parser.add_argument(
+        "--devices", type=whole(1), default=1, metavar="N", help="GPUs, or parts of the CPU"
+    )
 
 
 def real(least: float, most: float = math.inf) -> Callable[[str], float]:
@@ -206,19 +213,25 @@ def triangle(step: Any, steps: int, warm: int, least: Callable[..., Any] = min) 
 class Run:
     """A run's folder, and what the run has done so far."""
 
-    def __init__(self, args: argparse.Namespace, steps: int, arrays: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, args: argparse.Namespace, steps: int, arrays: Sequence[np.ndarray], rank: int = 0
+    ) -> None:
         self.folder, self.steps, self.step = args.out, steps, 0
+        self.first = rank == 0  # of several processes that train together, one writes
         self.save_every, self.log_every = args.save_every, args.log_every
         options = {name: value for name, value in vars(args).items() if name not in FREE}
         digests = [zlib.crc32(np.ascontiguousarray(a)) for a in arrays]
         self.config = {"program": Path(sys.argv[0]).stem, **options, "steps": steps}
         self.config["data_digest"] = f"{zlib.crc32(repr(digests).encode()):08x}"
-        self._told = False
+        self.told = False
+        self.agreed: bool | None = None  # of several processes: all have heard that one is told
+        signal.signal(signal.SIGTERM, self._tell)
+        if not self.first:
+            return
         try:
             self._open(args.resume)
         except OSError as error:
             raise RefusedError(f"--out {self.folder}: {error.strerror}; name another") from error
-        signal.signal(signal.SIGTERM, self._tell)
         print(json.dumps(self.config), file=sys.stderr)
 
     def _open(self, resume: bool) -> None:
@@ -256,8 +269,9 @@ class Run:
                 mend = "begin anew in another folder"
                 raise RefusedError(f"{file} cannot be resumed ({reason}): {mend}") from error
         self.step, self._before = progress["step"], progress["seconds"]
-        self._cut_losses()
-        self._losses = (self.folder / LOSSES).open("a", encoding="utf-8")
+        if self.first:
+            self._cut_losses()
+            self._losses = (self.folder / LOSSES).open("a", encoding="utf-8")
         self._began = time.perf_counter()
         self._first, self._warm = self.step, (self.step, self._began)
 
@@ -285,6 +299,8 @@ class Run:
     def note(self, step: int, loss: Any) -> None:
         """Write a step's loss, in full."""
         self.step = step
+        if not self.first:
+            return
         if step % self.log_every == 0:
             if not math.isfinite(value := float(loss)):
                 raise RefusedError(f"the loss of step {step} is {value}: try a lower --rate")
@@ -294,17 +310,22 @@ class Run:
         if step % self.save_every == 0 or step == self.steps:
             print(f"step {step} of {self.steps}, {self.seconds:.1f} s", file=sys.stderr)
 
+    def ends(self) -> bool:
+        """Say whether the run is to stop now."""
+        return self.told if self.agreed is None else self.agreed
+
     def due(self) -> bool:
         """Say whether a checkpoint is to be written now."""
-        return self._told or self.step % self.save_every == 0 or self.step == self.steps
+        return self.ends() or self.step % self.save_every == 0 or self.step == self.steps
 
     def _tell(self, *_: Any) -> None:
-        self._told = True
+        self.told = True
 
     def leave_if_told(self) -> None:
         """End, if SIGTERM has come."""
-        if self._told:
-            print(f"stopped after step {self.step}; --resume goes on", file=sys.stderr)
+        if self.ends():
+            if self.first:
+                print(f"stopped after step {self.step}; --resume goes on", file=sys.stderr)
             sys.exit(STOPPED)
 
     @contextmanager

@@ -1,11 +1,16 @@
-"""What the training programs in Keras beside this file share."""
+"""What the training programs in Keras beside this file share.
 
+With `--devices`, a program trains on several: each has a copy of the network and takes its part of
+every batch, and gradients are added up.
+"""
+
+import contextlib
 import json
 
 import keras
 import numpy as np
 from keras import ops
-from shared import triangle
+from shared import RefusedError, triangle
 
 BACKEND = keras.backend.backend()
 if BACKEND == "tensorflow":
@@ -21,6 +26,58 @@ def prepare(args):
     if args.precision == "float64" and BACKEND == "tensorflow":
         tf.config.experimental.enable_op_determinism()  # to the last digit, on a GPU too
     return keras.config.floatx()
+
+
+def strategy(args):
+    """Return what lays a network's copies on the devices."""
+    count = args.devices
+    if count == 1:
+        return contextlib.nullcontext()
+    if BACKEND != "tensorflow":
+        raise RefusedError(f"--devices {count} needs Keras on TensorFlow, not on {BACKEND}")
+    if args.batch % count:
+        raise RefusedError(f"--batch {args.batch} is not to be shared equally by {count} devices")
+    kind = "GPU" if (found := tf.config.list_physical_devices("GPU")) else "CPU"
+    if kind == "CPU":
+        [cpu] = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(cpu, parts)
+    elif count > len(found):
+        raise RefusedError(f"--devices {count}: here are {len(found)} GPUs")
+    return tf.distribute.MirroredStrategy([f"{kind}:{place}" for place in range(count)]).scope()
+
+
+def copies():
+    """Return on how many devices there are copies of the network."""
+    if BACKEND != "tensorflow":
+        return 1
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def total(gradients):
+    """Return the sums of gradients over the devices."""
+    if copies() == 1:
+        return gradients
+    return tf.distribute.get_replica_context().all_reduce("SUM", gradients)
+
+
+def even(count, most, devices):
+    """Return a size of batches of which the first is shared equally by the devices.
+
+    With that one Keras builds, and with 179 and 178 of 357 it fails (3.15).
+    """
+    return min(count, most) // devices * devices
+
+
+class Seeds(keras.random.SeedGenerator):
+    """Draws other numbers on each device; Keras' own draws the same on all."""
+
+    def next(self, ordered=True):
+        seed = super().next(ordered)
+        if copies() > 1:
+            place = tf.distribute.get_replica_context().replica_id_in_sync_group
+            seed = seed + tf.cast([place, 0], seed.dtype)
+        return seed
 
 
 def device():
@@ -92,7 +149,7 @@ class Learner(keras.Model):
     def compute_loss(self, *args, **kwargs):
         loss = super().compute_loss(*args, **kwargs)
         self.latest.reset_state()
-        self.latest.update_state(loss)
+        self.latest.update_state(loss * copies())  # Keras tells the mean over the devices
         return loss
 
 
