@@ -79,6 +79,7 @@ def lab(chapter_name, *, slow=True):
         lab("full-size"),
         lab("equal-enough"),
         lab("memory"),
+        lab("ideas"),
     ],
 )
 def test_a_notebook_finds_on_the_device_what_the_book_says(device, chapter_name, tmp_path):

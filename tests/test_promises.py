@@ -79,6 +79,7 @@ SEEN = {
     "full-size": {},
     "equal-enough": {},
     "memory": {},
+    "ideas": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
         "decoded": "both lists are rungs of the proof",
@@ -252,6 +253,7 @@ JUDGING = {
     "full-size": ("count_right", "test_loss"),
     "equal-enough": ("accuracy",),
     "memory": (),
+    "ideas": ("runs",),
 }
 
 

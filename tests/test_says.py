@@ -178,6 +178,7 @@ ELSEWHERE = {
         "0.0078": "the step after 1 in bfloat16, as the table prints it",
         "2000": "good steps after which both frameworks double the scale, by default",
     },
+    "ideas": {},
 }
 # What an equation in the prose may be made of.
 SIGNS = {"×": "*", "−": "-", "²": "**2", "½": "(1/2)", "log₂ ": "log2 ", "·": "*"}
