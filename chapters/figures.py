@@ -318,6 +318,37 @@ def two_workers() -> str:
     )
 
 
+def records() -> str:
+    """Return seconds to 94 % on CIFAR-10 as bars; sources stand in the chapter `ideas`."""
+    found = {
+        "DAWNBench, 2018": (341, "V100"),
+        "Page, 2018": (79, "V100"),
+        "Page, 2019": (26, "V100"),
+        "hlb-CIFAR10, 2023": (6.3, "A100"),
+        "airbench, 2024": (3.29, "A100"),
+        "airbench, Muon": (2.59, "A100"),
+    }
+    parts = []
+    for row, (name, (seconds, card)) in enumerate(found.items()):
+        y, wide = 10 + 28 * row, 120 * np.log10(seconds)
+        parts.append(f'<text x="126" y="{y + 14}" text-anchor="end">{name}</text>')
+        parts.append(
+            f'<rect x="134" y="{y}" width="{wide:.1f}" height="18" fill-opacity="0.45"/>'
+            f'<text x="{140 + wide:.1f}" y="{y + 14}">{seconds:g} s, {card}</text>'
+        )
+    for power in range(3):
+        x = 134 + 120 * power
+        parts.append(f'<path d="M{x} 6V182" stroke="currentColor" stroke-opacity="0.35"/>')
+        parts.append(f'<text x="{x}" y="198" text-anchor="middle">{10**power} s</text>')
+    return svg(
+        540,
+        204,
+        "Bars on a logarithmic axis of seconds to 94 % on CIFAR-10 with one graphics card: "
+        + "; ".join(f"{name}, {seconds:g}" for name, (seconds, _) in found.items()),
+        *parts,
+    )
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "first-network-fours.svg": fours,
     "first-network-shapes.svg": shapes,
@@ -328,6 +359,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "equal-enough-intervals.svg": five_intervals,
     "memory-step.svg": step,
     "distributed-step.svg": two_workers,
+    "ideas-seconds.svg": records,
 }
 
 

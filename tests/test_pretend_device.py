@@ -79,6 +79,7 @@ def lab(chapter_name, *, slow=True):
         lab("full-size"),
         lab("equal-enough"),
         lab("memory"),
+        lab("ideas"),
         lab("distributed"),
     ],
 )

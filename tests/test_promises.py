@@ -79,6 +79,7 @@ SEEN = {
     "full-size": {},
     "equal-enough": {},
     "memory": {},
+    "ideas": {},
     "distributed": {},
     "graphs": {
         "losses": "both last losses stand above it; both curves are rungs of the proof",
@@ -253,6 +254,7 @@ JUDGING = {
     "full-size": ("count_right", "test_loss"),
     "equal-enough": ("accuracy",),
     "memory": (),
+    "ideas": ("runs",),
     "distributed": (),
 }
 

@@ -182,6 +182,13 @@ ELSEWHERE = {
         "0.0078": "the step after 1 in bfloat16, as the table prints it",
         "2000": "good steps after which both frameworks double the scale, by default",
     },
+    "ideas": {
+        "95": "the interval's part in per cent; the code takes the quantile 0.975",
+        "2018": "the year of DAWNBench; its source is cited",
+        "341": "seconds of its best run on one card; the source is cited",
+        "2.6": "airbench's seconds, rounded, and Student's factor for six runs",
+        "0.2": "an option of the program, which no lab starts so",
+    },
     "distributed": {
         "176": "billions of BLOOM's weights; its notes are cited",
         "384": "its graphics cards",
