@@ -250,7 +250,7 @@ def test_each_part_of_a_checkpoint_is_needed(name, part, main, whole, begun, mon
 
         monkeypatch.setattr(trainer, "load", forget)
         if part == "drawn":
-            other = {"drawn": [torch.Generator().manual_seed(5).get_state()]}
+            other = {"drawn": [[torch.Generator().manual_seed(5).get_state()]]}  # of one rank
             monkeypatch.setattr(torch, "load", lambda *a, **k: {**read(*a, **k), **other})
     else:
         keep = importlib.import_module("shared_keras").Keep
