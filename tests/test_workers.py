@@ -169,6 +169,8 @@ def interrupted(file):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
 def test_workers_end_with_an_interrupt(tmp_path):
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_workers\n"
+    # A shell that has put the tests into the background has them ignore it.
+    code += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += f"test_workers.interrupted({str(tmp_path / 'both')!r})"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "KeyboardInterrupt" in ended.stderr
